@@ -97,7 +97,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, interrupted)
     try:
-        postgresql = PostgreSQL()
+        postgresql = PostgreSQL(durable=not arguments.quick)
         with ExitStack() as cleanup:
             folder = cleanup.enter_context(tempfile.TemporaryDirectory(prefix="wardkey-bench-"))
             workshop = Workshop(postgresql, Path(folder), f"wardkey_bench_{os.getpid()}")

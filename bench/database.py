@@ -26,8 +26,11 @@ class Unusable(Exception):
 class PostgreSQL:
     """The server under measurement: makes and drops databases, knows its own version."""
 
-    def __init__(self) -> None:
-        """Read DATABASE_URL; raise Unusable unless it is a loopback PostgreSQL that waits for its disk."""
+    def __init__(self, *, durable: bool) -> None:
+        """Read DATABASE_URL; raise Unusable unless it is a PostgreSQL on this machine that answers.
+
+        With `durable` it must also wait for its disk; only a run that publishes nothing may do without.
+        """
         url = os.environ.get("DATABASE_URL", "")
         if not url.startswith(("postgres://", "postgresql://")):
             url = DEFAULT_URL
@@ -36,20 +39,20 @@ class PostgreSQL:
         }
         self.host = self._parameters.get("host", "127.0.0.1")
         self.port = int(self._parameters.get("port", "5432"))
-        if self.host not in LOOPBACK:
-            raise Unusable(f"The bench drives loopback servers only, and DATABASE_URL names {self.host}.")
+        if self.host not in LOOPBACK and not self.host.startswith("/"):
+            raise Unusable(f"The bench drives servers on this machine only: DATABASE_URL names {self.host}.")
         try:
             with self.connect() as connection:
                 self.version = (
                     f"{connection.info.server_version // 10000}.{connection.info.server_version % 10000}"
                 )
-                durable = connection.execute("SHOW synchronous_commit").fetchone()
+                commits = connection.execute("SHOW synchronous_commit").fetchone()
         except psycopg.OperationalError as error:
             raise Unusable(
                 f"No PostgreSQL answers on {self.host}:{self.port}: start one, or set DATABASE_URL "
                 f"to a server whose role may create databases."
             ) from error
-        if durable != ("on",):
+        if durable and commits != ("on",):
             raise Unusable("synchronous_commit is not on: set it, or the numbers mean nothing.")
 
     def connect(self, database: str = "") -> psycopg.Connection[tuple[object, ...]]:
@@ -70,8 +73,10 @@ class PostgreSQL:
         user = quote(self._parameters.get("user", "postgres"), safe="")
         password = self._parameters.get("password")
         credentials = f"{user}:{quote(password, safe='')}" if password else user
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"postgresql://{credentials}@{host}:{port or self.port}/{name}"
+        if port:
+            return f"postgresql://{credentials}@127.0.0.1:{port}/{name}"
+        host = f"[{self.host}]" if ":" in self.host else quote(self.host, safe="")
+        return f"postgresql://{credentials}@{host}:{self.port}/{name}"
 
 
 class Database:

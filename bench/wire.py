@@ -61,7 +61,7 @@ class CountingProxy:
     """Listens on `port`, forwards to PostgreSQL, counts; runs in a thread of its own until `stop()`."""
 
     def __init__(self, host: str, port: int) -> None:
-        """Start listening; `host` and `port` are the real server's."""
+        """Start listening; `host` (a name, or a socket's folder) and `port` are the real server's."""
         self._upstream = (host, port)
         self._counts = Counts()
         self._lock = threading.Lock()
@@ -89,7 +89,7 @@ class CountingProxy:
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         session = Session()
         try:
-            server, to_server = await asyncio.open_connection(*self._upstream)
+            server, to_server = await self._connect()
             to_server.write(await self._startup(client, to_client))
             await asyncio.gather(
                 self._pump(client, to_server, session, self._from_client),
@@ -99,6 +99,12 @@ class CountingProxy:
             pass
         finally:
             to_client.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self._upstream
+        if host.startswith("/"):
+            return await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(host, port)
 
     async def _startup(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> bytes:
         """Decline encryption (the proxy must read) and return the startup message."""
