@@ -1,5 +1,5 @@
-/* Names for the stock admin's controls that have none: the two halves of a date and time, and the boxes that
-   select2 puts in place of a select, whenever it does so. Nothing works differently without it. */
+/* Names for the stock admin's controls that have none: the two halves of a date and time, the boxes that
+   select2 puts in place of a select whenever it does so, and the icons of the two-column chooser. Nothing works differently without it. */
 "use strict";
 
 const wordsOf = (element) => element?.textContent.trim().replace(/:$/, "") ?? "";
@@ -32,7 +32,17 @@ const nameSelect2 = () => {
   }
 };
 
-if (document.querySelector("select.admin-autocomplete")) {
+const nameAll = () => {
   nameSelect2();
-  new MutationObserver(nameSelect2).observe(document.body, { childList: true, subtree: true });
+  for (const box of document.querySelectorAll("[role=combobox][aria-owns]:not([aria-controls])")) {
+    box.setAttribute("aria-controls", box.getAttribute("aria-owns"));
+  }
+  for (const icon of document.querySelectorAll(".selector .help-tooltip:not([role])")) {
+    icon.setAttribute("role", "img");
+  }
+};
+
+if (document.querySelector("select.admin-autocomplete, select.selectfilter")) {
+  nameAll();
+  new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true });
 }
