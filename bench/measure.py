@@ -16,7 +16,7 @@ from bench.subjects.subject import RefreshSubject, Subject
 from bench.wire import CountingProxy
 
 WARM_UP_SECONDS = 0.3
-COUNTING_WARM_UP = 24  # more than psycopg's prepare threshold on every connection of the pool
+COUNTING_WARM_UP = 100  # on every connection of the pool, statements are prepared by then
 COUNTED = 20
 
 

@@ -132,28 +132,26 @@ def refresh_in_one_statement(request: HttpRequest) -> HttpResponse:
 
 
 def refresh_in_four_statements(request: HttpRequest) -> HttpResponse:
-    """Floor B: four raw statements in atomic(), one signature."""
+    """Floor B: four raw statements in atomic(), prepared as well, and one signature."""
     presented = sha256(json.loads(request.body)["refresh"].encode()).digest()
     successor, jti = token_urlsafe(32), uuid4()
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
+    with transaction.atomic():
+        family = one_row(
             "SELECT id, account_id FROM refresh_family"
             " WHERE current_sha256 = %s AND revoked_at IS NULL AND expires_at > now() FOR UPDATE",
             [presented],
         )
-        family = cursor.fetchone()
         if family is None:
             return refused()
-        cursor.execute("SELECT is_active FROM account WHERE id = %s", [family[1]])
-        account = cursor.fetchone()
+        account = one_row("SELECT is_active FROM account WHERE id = %s", [family[1]])
         if account is None or not account[0]:
             return refused()
-        cursor.execute(
+        one_row(
             "UPDATE refresh_family SET previous_sha256 = current_sha256, current_sha256 = %s, rotated_at = now()"
             " WHERE id = %s",
             [sha256(successor.encode()).digest(), family[0]],
         )
-        cursor.execute(
+        one_row(
             "INSERT INTO event (name, actor, object, jti) VALUES (%s, %s, %s, %s)",
             ["tokens:access_token:refresh", family[1], str(family[0]), jti],
         )
