@@ -72,9 +72,12 @@ def prepare(arguments: list[str]) -> None:
         lock(data_dir, f"{issuer}, process {os.getpid()}")
         require_free_port(options.host, options.port)
         make_secrets(data_dir)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Refusal(
+            f"The data folder {data_dir} cannot be made: {error.filename} is not a folder."
+        ) from error
     except OSError as error:
-        place = error.filename or data_dir
-        raise Refusal(f"The data folder {data_dir} cannot be used: {error.strerror} ({place}).") from error
+        raise Refusal(f"The data folder {data_dir} cannot be used: {error.strerror}.") from error
     os.environ["WARDKEY_DATA_DIR"] = str(data_dir)
     os.environ["WARDKEY_ISSUER"] = issuer
     os.environ.setdefault("WARDKEY_ALLOWED_HOSTS", f"127.0.0.1,localhost,[::1],{options.host}")
