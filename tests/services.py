@@ -7,7 +7,7 @@ into a test.
 WARDKEY_TEST_DATABASE chooses the pass: `sqlite` (the default; cache in the database, as in `manage.py up`) or
 `postgresql` (cache in Valkey). PGHOST and REDIS_URL name servers to use instead of those in the wheels.
 
-Invariant: servers and folders are gone when pytest is, even if it was killed. Must not import Django.
+Invariant: no server outlives pytest, even if it is killed. Must not import Django.
 """
 
 import os
@@ -39,6 +39,7 @@ exec 3<&0
 exec "$@" 3<&-
 """
 SERVER_VARIABLES = {"DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"}
+PASS_OF_MARKER = {"postgresql": "postgresql", "browser": "sqlite", "embedded": "sqlite"}
 START_SECONDS = 30
 CACHES = 64  # valkey databases, one for each xdist worker
 
@@ -219,8 +220,9 @@ def xdist_worker_number() -> int | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that belong to the other database's pass."""
-    other = "browser" if os.environ["WARDKEY_TEST_DATABASE"] == "postgresql" else "postgresql"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    this = os.environ["WARDKEY_TEST_DATABASE"]
+    elsewhere = [marker for marker, database in PASS_OF_MARKER.items() if database != this]
+    left_out = [item for item in items if any(map(item.get_closest_marker, elsewhere))]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

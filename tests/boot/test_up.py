@@ -1,0 +1,233 @@
+"""`manage.py up` as a person runs it: a process, its output, its children, and what they leave behind."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+UP_SECONDS = 60
+
+
+class Up:
+    """A running `manage.py up --no-demo`, with an environment that has nothing of this test run."""
+
+    def __init__(self, data_dir: Path, port: int, output: Path) -> None:
+        self.port = port
+        self.output = output
+        servers = ("WARDKEY_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(servers)}
+        options = ["--no-demo", "--port", str(port), "--data-dir", str(data_dir)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "up", *options],
+            env={**kept, "WARDKEY_SKIP_BOOTSTRAP": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=output.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def printed(self) -> str:
+        return self.output.read_text()
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self.printed() or self.process.poll() is not None)
+        assert text in self.printed(), self.printed()
+
+    def end(self, number: int) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+    def get(self, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return connection.getresponse().status
+
+    def descendants(self) -> dict[int, str]:
+        """Return the command lines of all processes below this one, by process id."""
+        table = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        rows = [line.split(None, 2) for line in table.stdout.splitlines()]
+        found: dict[int, str] = {}
+        parents = {self.process.pid}
+        while parents:
+            below = {int(pid): args for pid, parent, args in rows if int(parent) in parents}
+            found.update(below)
+            parents = set(below)
+        return found
+
+
+def wait_until(true: Callable[[], bool], *, within_seconds: float = UP_SECONDS) -> None:
+    deadline = time.monotonic() + within_seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def assert_all_gone(pids: dict[int, str], *, within_seconds: float = 10) -> None:
+    wait_until(lambda: not any(map(is_alive, pids)), within_seconds=within_seconds)
+    assert [args for pid, args in pids.items() if is_alive(pid)] == []
+
+
+def assert_one_sentence(up: Up, text: str) -> None:
+    assert up.process.wait(timeout=UP_SECONDS) == 1
+    assert text in up.printed()
+    assert up.printed().count("\n") == 1
+    assert "Traceback" not in up.printed()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+    return number
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """Start `up`; what a failed test leaves running is ended."""
+    started: list[Up] = []
+
+    def _start(port: int, data_dir: Path = tmp_path / "wardkey") -> Up:
+        started.append(Up(data_dir, port, tmp_path / f"{len(started)}.out"))
+        return started[-1]
+
+    yield _start
+    for up in started:
+        if up.process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                up.end(signal.SIGTERM)
+            up.process.kill()
+            up.process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_and_ends_with_all_its_children(
+    start: Callable[..., Up], port: int, tmp_path: Path, number: int
+) -> None:
+    up = start(port)
+    up.wait_for("Wardkey is up at")
+    assert up.get("/livez") == 200
+    assert up.get("/readyz") == 200
+    children = up.descendants()
+    assert any("granian" in args for args in children.values())
+    assert any("celery" in args for args in children.values())
+    assert up.end(number) == 0
+    assert_all_gone(children, within_seconds=1)
+    assert "Traceback" not in up.printed()
+    data_dir = tmp_path / "wardkey"
+    # Static files are everybody's, and below a folder that is not.
+    private = [path for path in (data_dir, *data_dir.rglob("*")) if "static" not in path.parts]
+    assert [path for path in private if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.slow
+def test_the_second_run_keeps_everything_and_may_change_the_port(
+    start: Callable[..., Up], port: int, tmp_path: Path
+) -> None:
+    first = start(port)
+    first.wait_for("Wardkey is up at")
+    first.end(signal.SIGTERM)
+    secret = (tmp_path / "wardkey" / "secrets" / "wardkey_secret_key").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        other_port = free.getsockname()[1]
+    second = start(other_port)
+    second.wait_for(f"Wardkey is up at http://127.0.0.1:{other_port}")
+    assert second.get("/livez") == 200
+    assert (tmp_path / "wardkey" / "secrets" / "wardkey_secret_key").read_text() == secret
+    third = start(port)
+    assert_one_sentence(third, f"already running on {tmp_path / 'wardkey'}")
+    assert second.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.slow
+def test_an_interrupted_first_run_is_completed_by_the_next(
+    start: Callable[..., Up], port: int, tmp_path: Path
+) -> None:
+    first = start(port)
+    first.wait_for("database ...")
+    assert first.end(signal.SIGTERM) == 1
+    assert "the next `up` completes what is missing" in first.printed()
+    assert "Traceback" not in first.printed()
+    second = start(port)
+    second.wait_for("Wardkey is up at")
+    with contextlib.closing(sqlite3.connect(tmp_path / "wardkey" / "wardkey.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM django_migrations").fetchone()[0] > 0
+    assert second.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", ["granian", "celery"])
+def test_a_child_that_dies_brings_the_rest_down(start: Callable[..., Up], port: int, program: str) -> None:
+    up = start(port)
+    up.wait_for("Wardkey is up at")
+    children = up.descendants()
+    os.kill(min(pid for pid, args in children.items() if program in args), signal.SIGKILL)
+    assert up.process.wait(timeout=20) == 1
+    assert_all_gone(children, within_seconds=1)
+    name = {"granian": "web server", "celery": "worker"}[program]
+    assert f"The {name} ended by itself (exit code -9), so everything was stopped" in up.printed()
+    assert "Traceback" not in up.printed()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent was killed")
+def test_nothing_outlives_an_up_that_was_killed(start: Callable[..., Up], port: int) -> None:
+    up = start(port)
+    up.wait_for("Wardkey is up at")
+    children = up.descendants()
+    up.end(signal.SIGKILL)
+    assert_all_gone(children)
+
+
+def test_a_taken_port_is_one_sentence(start: Callable[..., Up]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        up = start(taken.getsockname()[1])
+        assert_one_sentence(up, "choose another with --port")
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(
+    start: Callable[..., Up], port: int, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert_one_sentence(start(port, data_dir=tmp_path / "file"), "is not a folder")
+    assert_one_sentence(start(port, data_dir=tmp_path / "file" / "below"), "is not a folder")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_one_sentence(start: Callable[..., Up], port: int, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    assert_one_sentence(start(port, data_dir=closed / "wardkey"), "cannot be used: Permission denied")
+
+
+def test_a_lost_secret_is_one_sentence(start: Callable[..., Up], port: int, tmp_path: Path) -> None:
+    (tmp_path / "wardkey").mkdir()
+    (tmp_path / "wardkey" / "wardkey.sqlite3").touch()
+    assert_one_sentence(start(port), "has a database but not the secret it was written with")
+
+
+def test_help_makes_nothing(tmp_path: Path) -> None:
+    data_dir = tmp_path / "wardkey"
+    argv = [sys.executable, str(ROOT / "manage.py"), "up", "--help", "--data-dir", str(data_dir)]
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=UP_SECONDS)
+    assert shown.returncode == 0
+    assert "--no-demo" in shown.stdout
+    assert not data_dir.exists()
