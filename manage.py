@@ -18,6 +18,7 @@ if sys.version_info < (3, 11):
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import signal
@@ -220,6 +221,8 @@ def prepare_settings(command: str, arguments: list[str]) -> None:
 
 def main(argv: list[str]) -> int:
     command = argv[1] if len(argv) > 1 else "help"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log file or a pipe wants to see the progress, too
     try:
         bootstrap(command)
         if command == "tool":

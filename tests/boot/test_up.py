@@ -28,6 +28,7 @@ class Up:
         self.output = output
         servers = ("WARDKEY_", "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(servers)}
+        kept.pop("PYTHONUNBUFFERED", None)  # would hide a line that stays in a buffer
         options = ["--no-demo", "--port", str(port), "--data-dir", str(data_dir)]
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "up", *options],
