@@ -1,0 +1,1 @@
+"""People, roles, patients, and who may see whom; signing in."""

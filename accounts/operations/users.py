@@ -1,0 +1,85 @@
+"""Users: create, activate, suspend, end."""
+
+import datetime
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+
+from accounts.models import User
+from accounts.operations.refusals import Refused, require
+from audit import context, ledger
+from audit.events import EventType
+
+
+@transaction.atomic
+def create(*, username: str, password: str, by: User | None, now: datetime.datetime, **fields: Any) -> User:
+    """Create an active user. `by` is None only for the very first administrator.
+
+    Raises Refused, and ValidationError for values that the model or the password rules do not allow. The entry is
+    written by the registered model itself, with every field it began with.
+    """
+    if by is None and User.objects.exists():
+        raise Refused("needs_an_administrator", "An administrator must create further users.")
+    if by is not None:
+        require(by, "accounts.add_user")
+        if fields.get("is_superuser") and not by.is_superuser:
+            raise Refused("not_permitted", "Only an emergency administrator creates another one.")
+    user = User(username=username, state=User.State.ACTIVE, **fields)
+    user.clean()
+    validate_password(password, user)
+    user.set_password(password)
+    user.full_clean(exclude=["password"])
+    with context.acting(by or user):
+        user.save()
+    return user
+
+
+def activate(*, user: User, by: User, reason: str, now: datetime.datetime) -> User:
+    """Let a pending or suspended user sign in. Raises Refused."""
+    allowed = (User.State.PENDING, User.State.SUSPENDED)
+    return _move(user, allowed, User.State.ACTIVE, EventType.USER_ACTIVATED, by, reason, now)
+
+
+def suspend(*, user: User, by: User, reason: str, now: datetime.datetime) -> User:
+    """Stop everything a user may do, until activated again: it holds at the next use of any token. Raises Refused."""
+    return _move(user, (User.State.ACTIVE,), User.State.SUSPENDED, EventType.USER_SUSPENDED, by, reason, now)
+
+
+def end(*, user: User, by: User, reason: str, now: datetime.datetime) -> User:
+    """End a user's employment, for good. Raises Refused."""
+    allowed = (User.State.PENDING, User.State.ACTIVE, User.State.SUSPENDED)
+    return _move(user, allowed, User.State.ENDED, EventType.USER_ENDED, by, reason, now)
+
+
+@transaction.atomic
+def _move(
+    user: User,
+    allowed: tuple[str, ...],
+    state: str,
+    event: EventType,
+    by: User,
+    reason: str,
+    now: datetime.datetime,
+) -> User:
+    require(by, "accounts.change_user")
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if user.pk == by.pk:
+        raise Refused("own_account", "Nobody changes the state of their own account.")
+    if user.state not in allowed:
+        raise Refused("wrong_state", "The account is not in a state that allows this.")
+    if user.is_superuser and not by.is_superuser:
+        raise Refused("not_permitted", "Only an emergency administrator changes another one.")
+    before, user.state = user.state, state
+    with context.acting(by):
+        user.save(update_fields=["state"])
+        ledger.record(
+            event,
+            by=by,
+            obj=user,
+            object_label=user.username,
+            reason=reason,
+            changes={"state": [before, state]},
+            now=now,
+        )
+    return user

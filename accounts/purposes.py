@@ -1,0 +1,18 @@
+"""Purposes of use: the v3 ActReason codes that a token, a role or a grant may name (DOMAIN: HL7 v3 PurposeOfUse). PURE."""
+
+PURPOSES_OF_USE = {
+    "TREAT": "Treatment",
+    "ETREAT": "Emergency treatment",
+    "COC": "Coordination of care",
+    "CAREMGT": "Care management",
+    "HPAYMT": "Payment",
+    "HOPERAT": "Healthcare operations",
+    "HQUALIMP": "Quality improvement",
+    "RECORDMGT": "Records management",
+    "HCOMPL": "Compliance",
+    "HLEGAL": "Legal",
+    "HRESCH": "Research",
+    "PUBHLTH": "Public health",
+    "PATRQT": "Patient's request",
+}
+TREATMENT_PURPOSES = frozenset({"TREAT", "ETREAT", "COC"})

@@ -1,0 +1,1 @@
+"""The ledger: what happened, to whom, by whom, why. Knows no other app."""

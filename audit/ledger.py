@@ -1,0 +1,123 @@
+"""record(): the only writer of the ledger.
+
+Called as the last statement of each operation, inside its transaction: no entry, no act. One INSERT, no SELECT; the
+leaf hash that sealing will use is computed here, over the canonical form of version 1 of the field list (RFC 8785,
+RFC 6962 section 2.1: SHA-256 of 0x00 and the entry). Never give it a token, a password, a name or a record number.
+"""
+
+import datetime
+import hashlib
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import rfc8785
+from django.db import connection, models
+from django.utils import timezone
+
+from audit import context
+from audit.context import Person
+from audit.events import EventType, Outcome
+from audit.models import Event
+
+LEAF_PREFIX = b"\x00"
+FIELDS_V1 = (
+    "event_id", "version", "recorded_at", "event", "outcome", "action", "actor_ref", "actor_label", "client_ref",
+    "session_ref", "patient_ref", "object_type", "object_pk", "object_repr", "jti", "purpose_of_use", "basis",
+    "reason_code", "reason", "request_id", "remote_addr", "user_agent", "changes", "additional_data",
+)  # fmt: skip
+
+
+def record(
+    event: EventType,
+    *,
+    outcome: Outcome = Outcome.SUCCESS,
+    by: Person | None = None,
+    client: str = "",
+    session: str = "",
+    patient: str = "",
+    obj: models.Model | None = None,
+    object_label: str = "",
+    action: int = Event.Action.ACCESS,
+    jti: str = "",
+    purpose_of_use: str = "",
+    basis: str = "",
+    reason_code: str = "",
+    reason: str = "",
+    changes: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
+    now: datetime.datetime | None = None,
+) -> uuid.UUID:
+    """Insert one entry and return its event_id.
+
+    Args:
+        event: what happened.
+        outcome: how it went.
+        by: who did it; by default whoever the request was authenticated as.
+        client, session, patient, jti: opaque ids, at most 64 characters.
+        obj: the object acted on; its label ("accounts.User") and primary key are kept as text.
+        changes: {field: [before, after]}, masked where the field holds PHI.
+        details: strings, booleans, integers below 2^53, lists and mappings of them.
+        reason: what a person typed; never leaves the server in a token, URL, log or e-mail.
+
+    Raises whatever the database raises: the caller's transaction must not survive a missing entry.
+    """
+    request = context.current()
+    values: dict[str, Any] = {
+        "event_id": uuid.uuid4(),
+        "version": 1,
+        "recorded_at": now or timezone.now(),
+        "event": event.value,
+        "outcome": int(outcome),
+        "action": action,
+        "actor_ref": str(by.pk) if by else request.actor_ref,
+        "actor_label": by.get_username() if by else request.actor_label,
+        "client_ref": client or request.client_ref,
+        "session_ref": session or request.session_ref,
+        "patient_ref": patient,
+        "object_type": obj._meta.label if obj else "",
+        "object_pk": str(obj.pk) if obj else "",
+        "object_repr": object_label[:200],
+        "jti": jti,
+        "purpose_of_use": purpose_of_use,
+        "basis": basis,
+        "reason_code": reason_code,
+        "reason": reason,
+        "request_id": request.request_id,
+        "remote_addr": request.remote_addr,
+        "user_agent": request.user_agent,
+        "changes": dict(changes) if changes else None,
+        "additional_data": dict(details) if details else None,
+    }
+    values["leaf"] = leaf_hash(values)
+    statement, fields = _insert_statement(connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [field.get_db_prep_save(values[field.name], connection) for field in fields])
+    event_id: uuid.UUID = values["event_id"]
+    return event_id
+
+
+def leaf_hash(values: Mapping[str, Any]) -> bytes:
+    """Return the 32-byte leaf of an entry: SHA-256(0x00 ‖ canonical JSON of FIELDS_V1)."""
+    canonical = {name: _canonical(values[name]) for name in FIELDS_V1}
+    return hashlib.sha256(LEAF_PREFIX + rfc8785.dumps(canonical)).digest()
+
+
+def leaf_of(event: Event) -> bytes:
+    """Compute the leaf of a stored entry again, to compare it with the one that was stored."""
+    return leaf_hash({name: getattr(event, name) for name in FIELDS_V1})
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return str(value) if isinstance(value, uuid.UUID) else value
+
+
+@cache
+def _insert_statement(vendor: str) -> tuple[str, list[models.Field[Any, Any]]]:
+    fields = [Event._meta.get_field(name) for name in (*FIELDS_V1, "leaf")]
+    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    return f"INSERT INTO {Event._meta.db_table} ({columns}) VALUES ({marks})", fields  # noqa: S608 (no input)

@@ -1,0 +1,1 @@
+"""Signing keys, JSON Web Tokens, refresh families, clients, and the API that gives tokens out."""

@@ -1,0 +1,116 @@
+"""Refusals on the wire: a registered or stable code, a status, a fixed sentence. The exact reason is the ledger's alone.
+
+Codes are those of RFC 6749 section 5.2 and RFC 6750 section 3.1 where they fit, so that the OAuth endpoints can say
+the same; the sentence never echoes input.
+"""
+
+from typing import ClassVar
+
+
+class OAuthError(Exception):
+    """A request that is refused. `reason` says exactly why, for the ledger."""
+
+    code: ClassVar[str]
+    status: ClassVar[int] = 400
+    detail: ClassVar[str]
+
+    def __init__(self, reason: str = "", *, client: str = "", subject: str = "", session: str = "") -> None:
+        super().__init__(self.code)
+        self.reason = reason or self.code
+        self.client = client
+        self.subject = subject
+        self.session = session
+
+
+class InvalidRequest(OAuthError):
+    """RFC 6749 section 5.2: missing, repeated, unknown or malformed parameters."""
+
+    code = "invalid_request"
+    detail = "The request is malformed: a parameter is missing, unknown, repeated or of the wrong form."
+
+
+class RequestTooLarge(OAuthError):
+    """RFC 9110 section 15.5.14."""
+
+    code = "request_too_large"
+    status = 413
+    detail = "The request is larger than this endpoint accepts."
+
+
+class UnsupportedMediaType(OAuthError):
+    """RFC 9110 section 15.5.16."""
+
+    code = "unsupported_media_type"
+    status = 415
+    detail = "Send application/json in UTF-8."
+
+
+class InvalidCredentials(OAuthError):
+    """A sign-in that failed, for whatever reason: always these words."""
+
+    code = "invalid_credentials"
+    status = 401
+    detail = "The username or the password is not right, or the account may not sign in."
+
+
+class TooManyAttempts(OAuthError):
+    """RFC 6585 section 4."""
+
+    code = "too_many_attempts"
+    status = 429
+    detail = "Too many failed attempts. Wait a few minutes and try again."
+
+
+class InvalidGrant(OAuthError):
+    """RFC 6749 section 5.2: a refresh token that is unknown, used up, expired or revoked: always these words."""
+
+    code = "invalid_grant"
+    status = 401
+    detail = "The refresh token is not valid. Sign in again."
+
+
+class InvalidToken(OAuthError):
+    """RFC 6750 section 3.1, under the code that simplejwt's clients know."""
+
+    code = "token_not_valid"
+    status = 401
+    detail = "The token is not valid."
+
+
+class NotAuthenticated(OAuthError):
+    """RFC 6750 section 3: no credentials at all."""
+
+    code = "not_authenticated"
+    status = 401
+    detail = "Send an access token: Authorization: Bearer …"
+
+
+class InvalidScope(OAuthError):
+    """RFC 6749 section 5.2: a scope that no patient token can have."""
+
+    code = "invalid_scope"
+    detail = "The scope is not a list of patient/ scopes such as patient/Observation.rs."
+
+
+class AccessDenied(OAuthError):
+    """No token for this patient: the same words whether or not there is such a patient."""
+
+    code = "access_denied"
+    status = 403
+    detail = "Access to this patient is not allowed."
+
+
+class MethodNotAllowed(OAuthError):
+    """RFC 9110 section 15.5.6."""
+
+    code = "method_not_allowed"
+    status = 405
+    detail = "This endpoint does not offer that method."
+
+
+class TemporarilyUnavailable(OAuthError):
+    """RFC 6749 section 4.1.2.1: the database is locked or away."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    detail = "The service is busy. Try again in a moment."
