@@ -23,7 +23,9 @@ class RoleBackend(ModelBackend):
         user = User.objects.filter(pk=user_id).first()
         return user if user and self.user_can_authenticate(user) else None
 
-    def authenticate(self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any) -> Any:
+    def authenticate(
+        self, request: Any, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> Any:
         if username is not None:
             username = User.normalize_username(username)
         return super().authenticate(request, username=username, password=password, **kwargs)

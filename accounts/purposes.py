@@ -1,4 +1,4 @@
-"""Purposes of use: the v3 ActReason codes that a token, a role or a grant may name (DOMAIN: HL7 v3 PurposeOfUse). PURE."""
+"""Purposes of use that a token, a role or a grant may name: codes of HL7 v3 ActReason (PurposeOfUse). PURE."""
 
 PURPOSES_OF_USE = {
     "TREAT": "Treatment",

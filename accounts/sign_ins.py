@@ -24,7 +24,9 @@ def connect() -> None:
 
 def record_sign_in(sender: Any, request: Any, user: User, **kwargs: Any) -> None:
     """Record a session's start; if the ledger cannot be written, the sign-in fails."""
-    ledger.record(EventType.SIGN_IN, by=user, obj=user, object_label=user.username, details={"method": "form"})
+    ledger.record(
+        EventType.SIGN_IN, by=user, obj=user, object_label=user.username, details={"method": "form"}
+    )
 
 
 def record_failure(sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any) -> None:

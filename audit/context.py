@@ -14,7 +14,8 @@ from typing import Any, Protocol
 class Person(Protocol):
     """Whoever acts: a user of the identity provider."""
 
-    pk: Any
+    @property
+    def pk(self) -> Any: ...
 
     def get_username(self) -> str: ...
 
@@ -32,7 +33,8 @@ class Context:
     user_agent: str = ""
 
 
-_current: ContextVar[Context] = ContextVar("wardkey_audit_context", default=Context())
+NOBODY = Context()
+_current: ContextVar[Context] = ContextVar("wardkey_audit_context", default=NOBODY)
 
 
 def current() -> Context:

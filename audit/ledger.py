@@ -93,7 +93,9 @@ def record(
     values["leaf"] = leaf_hash(values)
     statement, fields = _insert_statement(connection.vendor)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [field.get_db_prep_save(values[field.name], connection) for field in fields])
+        cursor.execute(
+            statement, [field.get_db_prep_save(values[field.name], connection) for field in fields]
+        )
     event_id: uuid.UUID = values["event_id"]
     return event_id
 
@@ -116,7 +118,7 @@ def _canonical(value: Any) -> Any:
 
 
 @cache
-def _insert_statement(vendor: str) -> tuple[str, list[models.Field[Any, Any]]]:
+def _insert_statement(vendor: str) -> tuple[str, list[Any]]:
     fields = [Event._meta.get_field(name) for name in (*FIELDS_V1, "leaf")]
     columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))

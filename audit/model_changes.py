@@ -1,4 +1,4 @@
-"""Changes of registered models, as django-auditlog sees them, brought into the ledger. The only importer of auditlog's registry.
+"""Changes of registered models, as django-auditlog sees them, brought into the ledger: its registry's only importer.
 
 An entry names the model and the primary key, never str(instance): a patient's is her name.
 """
@@ -17,7 +17,11 @@ VERBS = {Event.Action.CREATE: "create", Event.Action.UPDATE: "update", Event.Act
 
 
 def register(
-    model: type[models.Model], *, masked: tuple[str, ...] = (), excluded: tuple[str, ...] = (), m2m: tuple[str, ...] = ()
+    model: type[models.Model],
+    *,
+    masked: tuple[str, ...] = (),
+    excluded: tuple[str, ...] = (),
+    m2m: tuple[str, ...] = (),
 ) -> None:
     """Have every create, update and delete of a model recorded with before and after.
 

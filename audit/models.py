@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from audit.events import EventType, Outcome
+from audit.events import Outcome, event_choices
 
 
 class CurrentTransactionId(models.Func):
@@ -48,7 +48,7 @@ class EventManager(models.Manager["Event"]):
             model_changes.record_change(instance, action=Event.Action.UPDATE, changes=changes)
 
 
-class Event(AbstractLogEntry):
+class Event(AbstractLogEntry):  # type: ignore[misc]
     """One entry of the ledger."""
 
     # What the upstream model has and a ledger must not (foreign keys) or need not have.
@@ -65,7 +65,7 @@ class Event(AbstractLogEntry):
     event_id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     version = models.PositiveSmallIntegerField("version of the field list", default=1)
     recorded_at = models.DateTimeField(default=timezone.now)
-    event = models.CharField(max_length=64, choices=EventType)
+    event = models.CharField(max_length=64, choices=event_choices)
     outcome = models.PositiveSmallIntegerField(choices=Outcome, default=Outcome.SUCCESS)
     action = models.PositiveSmallIntegerField(choices=AbstractLogEntry.Action.choices, default=3)
     actor_ref = models.CharField("actor", max_length=64, blank=True)
@@ -89,7 +89,7 @@ class Event(AbstractLogEntry):
     leaf = models.BinaryField("leaf hash", max_length=32, editable=False)
     xid = models.BigIntegerField("transaction", db_default=CurrentTransactionId(), editable=False)
 
-    objects: ClassVar[EventManager] = EventManager()  # type: ignore[assignment]
+    objects: ClassVar[EventManager] = EventManager()
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -100,7 +100,9 @@ class Event(AbstractLogEntry):
         indexes: ClassVar = [
             models.Index(fields=["recorded_at"], name="event_recorded_at"),
             models.Index(fields=["actor_ref", "-id"], name="event_actor"),
-            models.Index(fields=["patient_ref", "-id"], name="event_patient", condition=~models.Q(patient_ref="")),
+            models.Index(
+                fields=["patient_ref", "-id"], name="event_patient", condition=~models.Q(patient_ref="")
+            ),
             models.Index(fields=["event", "-id"], name="event_event"),
             models.Index(fields=["object_pk", "-id"], name="event_object", condition=~models.Q(object_pk="")),
             models.Index(fields=["jti"], name="event_jti", condition=~models.Q(jti="")),

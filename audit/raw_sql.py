@@ -29,6 +29,6 @@ def timestamp_from(value: Any) -> datetime.datetime | None:
     """Return the aware time of a column's value."""
     if isinstance(value, str):
         value = datetime.datetime.fromisoformat(value)
-    if value is not None and value.tzinfo is None:
-        value = value.replace(tzinfo=datetime.UTC)
-    return value
+    if not isinstance(value, datetime.datetime):
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=datetime.UTC)

@@ -26,7 +26,8 @@ from audit.raw_sql import timestamp_from, timestamp_parameter, uuid_from, uuid_p
 
 # kind, reference, text (state, role code or scopes), purposes, version, end
 FACTS = """
-SELECT 'account' AS kind, CAST(u.id AS text) AS ref, u.state AS label, u.username AS detail, 0 AS version, u.ends_at AS until
+SELECT 'account' AS kind, CAST(u.id AS text) AS ref, u.state AS label, u.username AS detail, 0 AS version,
+       u.ends_at AS until
   FROM accounts_user u WHERE u.id = %(user)s
 UNION ALL
 SELECT 'patient', '', '', '', 0, NULL FROM accounts_patient p WHERE p.id = %(patient)s

@@ -108,14 +108,14 @@ def intersect(requested: Iterable[Scope], ceiling: Iterable[Scope]) -> tuple[Sco
                 met.setdefault(part.canonical(), part)
     parts = tuple(met.values())
     return tuple(
-        part
-        for part in parts
-        if not any(other is not part and part.fits_inside(other) for other in parts)
+        part for part in parts if not any(other is not part and part.fits_inside(other) for other in parts)
     )
 
 
 def _meet(one: Scope, other: Scope) -> Scope | None:
-    permissions = "".join(letter for letter in LETTERS if letter in one.permissions and letter in other.permissions)
+    permissions = "".join(
+        letter for letter in LETTERS if letter in one.permissions and letter in other.permissions
+    )
     types = {one.resource_type, other.resource_type} - {"*"}
     if one.context != other.context or not permissions or len(types) > 1:
         return None
@@ -145,5 +145,9 @@ def in_plain_language(scope: Scope) -> str:
     """Return a sentence a clinician understands, such as "read observations (vital signs, laboratory)"."""
     verbs = [verb for letters, verb in VERBS if any(letter in scope.permissions for letter in letters)]
     what = RESOURCE_NAMES.get(scope.resource_type, scope.resource_type)
-    only = f", only {' and '.join(sorted(pair.rpartition('|')[2] for pair in scope.pairs))}" if scope.pairs else ""
+    only = (
+        f", only {' and '.join(sorted(pair.rpartition('|')[2] for pair in scope.pairs))}"
+        if scope.pairs
+        else ""
+    )
     return f"{', '.join(verbs)} {what}{only}"

@@ -28,7 +28,9 @@ class PatientAccessGrantQuerySet(models.QuerySet["PatientAccessGrant"]):
         """Return those that wait for approval."""
         return self.filter(state=PatientAccessGrant.State.REQUESTED)
 
-    def ending_before(self, then: datetime.datetime, *, now: datetime.datetime) -> "PatientAccessGrantQuerySet":
+    def ending_before(
+        self, then: datetime.datetime, *, now: datetime.datetime
+    ) -> "PatientAccessGrantQuerySet":
         """Return those in force whose end is near."""
         return self.in_force(now).filter(ends_at__lte=then)
 
@@ -91,10 +93,15 @@ class PatientAccessGrant(models.Model):
                 | Q(grantee_user__isnull=True, grantee_care_team__isnull=False),
                 name="access_grant_one_grantee",
             ),
-            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="access_grant_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(ends_at__gt=F("starts_at")), name="access_grant_ends_after_start"
+            ),
             models.CheckConstraint(
                 condition=Q(approved_by__isnull=True)
-                | (~Q(approved_by=F("requested_by")) & (Q(grantee_user__isnull=True) | ~Q(approved_by=F("grantee_user")))),
+                | (
+                    ~Q(approved_by=F("requested_by"))
+                    & (Q(grantee_user__isnull=True) | ~Q(approved_by=F("grantee_user")))
+                ),
                 name="access_grant_approved_by_another",
             ),
             models.CheckConstraint(
@@ -107,7 +114,8 @@ class PatientAccessGrant(models.Model):
                 name="access_grant_counts_only_when_approved",
             ),
             models.CheckConstraint(
-                condition=~Q(state="revoked") | Q(revoked_at__isnull=False), name="access_grant_revoked_has_time"
+                condition=~Q(state="revoked") | Q(revoked_at__isnull=False),
+                name="access_grant_revoked_has_time",
             ),
         ]
         indexes: ClassVar = [

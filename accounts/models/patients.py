@@ -1,5 +1,6 @@
 """Patient: the opaque FHIR id and the little we must know to find the right person. CareTeam: who treats whom, when."""
 
+import contextlib
 import datetime
 import uuid
 from typing import Any, ClassVar
@@ -23,10 +24,8 @@ class PatientQuerySet(models.QuerySet["Patient"]):
         """Return patients whose record number, family name or FHIR id is exactly this text. Three index look-ups."""
         found = Q(record_number_index=blind_index("record-number", text))
         found |= Q(family_name_index=blind_index("family-name", text))
-        try:
+        with contextlib.suppress(ValueError):
             found |= Q(pk=uuid.UUID(text.strip()))
-        except ValueError:
-            pass
         return self.filter(found)
 
 
@@ -130,7 +129,9 @@ class CareTeamPatient(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["patient", "care_team", "starts_at"], name="care_team_patient_once"),
+            models.UniqueConstraint(
+                fields=["patient", "care_team", "starts_at"], name="care_team_patient_once"
+            ),
             models.CheckConstraint(
                 condition=Q(ends_at__isnull=True) | Q(ends_at__gt=F("starts_at")),
                 name="care_team_patient_ends_after_start",

@@ -18,7 +18,9 @@ def validate_scopes(text: str) -> None:
     try:
         scopes.parse(text)
     except scopes.InvalidScope as error:
-        raise ValidationError("Each scope looks like patient/Observation.rs.", code="invalid_scope") from error
+        raise ValidationError(
+            "Each scope looks like patient/Observation.rs.", code="invalid_scope"
+        ) from error
 
 
 def validate_purposes(codes: object) -> None:
@@ -33,7 +35,9 @@ class Role(models.Model):
     code = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=80)
     description = models.TextField(help_text="In plain language: what people with this role do.")
-    justification = models.TextField(blank=True, help_text="Why these categories of PHI (45 CFR 164.514(d)(2)).")
+    justification = models.TextField(
+        blank=True, help_text="Why these categories of PHI (45 CFR 164.514(d)(2))."
+    )
     scope_ceiling = models.TextField(
         blank=True, validators=[validate_scopes], help_text="The most a token of this role can carry."
     )
@@ -68,7 +72,9 @@ class RoleAssignmentQuerySet(models.QuerySet["RoleAssignment"]):
 
     def in_force(self, now: datetime.datetime) -> "RoleAssignmentQuerySet":
         """Return those that count now."""
-        return self.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now), starts_at__lte=now, ended_at__isnull=True)
+        return self.filter(
+            Q(ends_at__isnull=True) | Q(ends_at__gt=now), starts_at__lte=now, ended_at__isnull=True
+        )
 
 
 class RoleAssignment(models.Model):

@@ -85,12 +85,8 @@ class User(AbstractBaseUser):
     given_name = models.CharField(max_length=100, blank=True)
     family_name = models.CharField(max_length=100, blank=True)
     email = models.EmailField(blank=True)
-    job_function = models.CharField(
-        max_length=40, choices=JobFunction, default=JobFunction.NON_CLINICAL
-    )
-    employment_type = models.CharField(
-        max_length=20, choices=EmploymentType, default=EmploymentType.EMPLOYEE
-    )
+    job_function = models.CharField(max_length=40, choices=JobFunction, default=JobFunction.NON_CLINICAL)
+    employment_type = models.CharField(max_length=20, choices=EmploymentType, default=EmploymentType.EMPLOYEE)
     sponsor = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="sponsored")
     ends_at = models.DateTimeField("ends", null=True, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
@@ -98,7 +94,9 @@ class User(AbstractBaseUser):
         "emergency administrator", default=False, help_text="Holds every permission but reading the ledger."
     )
     is_active = models.GeneratedField(
-        expression=Q(state="active"), output_field=models.BooleanField(), db_persist=True
+        expression=Q(state="active"),  # type: ignore[arg-type]  # Django takes conditions, too
+        output_field=models.BooleanField(),
+        db_persist=True,
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -163,7 +161,7 @@ class User(AbstractBaseUser):
         return self.role_assignments.in_force(now).select_related("role")
 
     # Permissions come from roles (accounts.backends). What follows is what django.contrib.auth expects of a user.
-    def has_perm(self, perm: str, obj: object = None) -> bool:
+    def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
         if not self.is_active:
             return False
         if self.is_superuser and perm not in NEVER_BY_SUPERUSER:
@@ -174,7 +172,7 @@ class User(AbstractBaseUser):
             if hasattr(backend, "has_perm")
         )
 
-    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+    def has_perms(self, perm_list: Iterable[str], obj: models.Model | None = None) -> bool:
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, app_label: str) -> bool:

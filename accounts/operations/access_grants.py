@@ -69,7 +69,9 @@ def request(
 
 
 @transaction.atomic
-def approve(*, grant: PatientAccessGrant, by: User, now: datetime.datetime, reason: str = "") -> PatientAccessGrant:
+def approve(
+    *, grant: PatientAccessGrant, by: User, now: datetime.datetime, reason: str = ""
+) -> PatientAccessGrant:
     """Approve a request; it counts from its start. Locks the row until commit. Raises Refused."""
     require(by, "accounts.approve_access_grant")
     grant = _locked(grant, State.REQUESTED)

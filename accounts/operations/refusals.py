@@ -21,7 +21,9 @@ def require(by: User, permission: str) -> None:
         raise Refused("not_permitted", "You do not have the permission for this.")
 
 
-def record(refused: Refused, *, operation: str, by: User, obj: models.Model | None = None, patient: str = "") -> None:
+def record(
+    refused: Refused, *, operation: str, by: User, obj: models.Model | None = None, patient: str = ""
+) -> None:
     """Record a refusal in a transaction of its own; called by views and commands after the operation raised."""
     with transaction.atomic():
         ledger.record(

@@ -43,7 +43,13 @@ def assign(
     if held.filter(role__in=role.incompatible_roles.all()).exists():
         raise Refused("incompatible_roles", "The person holds a role that may not be combined with this one.")
     assignment = RoleAssignment.objects.create(
-        user=user, role=role, starts_at=starts_at, ends_at=ends_at, reason=reason, assigned_by=by, assigned_at=now
+        user=user,
+        role=role,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        reason=reason,
+        assigned_by=by,
+        assigned_at=now,
     )
     ledger.record(
         EventType.ROLE_ASSIGNED,
@@ -64,7 +70,9 @@ def end(*, assignment: RoleAssignment, reason: str, by: User, now: datetime.date
     """End a role assignment now. Raises Refused."""
     require(by, "accounts.end_role_assignment")
     assignment = (
-        RoleAssignment.objects.select_for_update(of=("self",)).select_related("user", "role").get(pk=assignment.pk)
+        RoleAssignment.objects.select_for_update(of=("self",))
+        .select_related("user", "role")
+        .get(pk=assignment.pk)
     )
     if assignment.ended_at is not None:
         raise Refused("wrong_state", "The assignment has ended already.")
