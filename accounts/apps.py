@@ -1,6 +1,7 @@
 """The accounts app."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class AccountsConfig(AppConfig):
@@ -8,7 +9,9 @@ class AccountsConfig(AppConfig):
     verbose_name = "People and access"
 
     def ready(self) -> None:
-        from accounts import registration, sign_ins
+        from accounts import registration, sign_ins, starter_roles
 
         registration.register_models()
         sign_ins.connect()
+        # After the last app's tables are there: creating a role writes to the ledger.
+        post_migrate.connect(starter_roles.create_missing, sender=self, dispatch_uid="wardkey.starter_roles")

@@ -1,4 +1,4 @@
-"""Refusals on the wire: a registered or stable code, a status, a fixed sentence. The exact reason is the ledger's alone.
+"""Refusals on the wire: a registered or stable code, a status, a fixed sentence; the reason is the ledger's alone.
 
 Codes are those of RFC 6749 section 5.2 and RFC 6750 section 3.1 where they fit, so that the OAuth endpoints can say
 the same; the sentence never echoes input.

@@ -62,7 +62,9 @@ class KeyRing:
         try:
             return self.signers[algorithm]
         except KeyError as error:
-            raise NoSigningKey(f"no active {algorithm} key: run manage.py rotate_signing_keys --ensure") from error
+            raise NoSigningKey(
+                f"no active {algorithm} key: run manage.py rotate_signing_keys --ensure"
+            ) from error
 
 
 def additional_data(kid: str, algorithm: str) -> envelope.AdditionalData:
@@ -109,7 +111,9 @@ def _look() -> KeyRing:
 
 def _build(epoch: int) -> KeyRing:
     states = SigningKey.State
-    keys = list(SigningKey.objects.filter(state__in=[states.PENDING, states.ACTIVE, states.RETIRING]).order_by("kid"))
+    keys = list(
+        SigningKey.objects.filter(state__in=[states.PENDING, states.ACTIVE, states.RETIRING]).order_by("kid")
+    )
     signers = {key.algorithm: Signer(key.kid, _unseal(key)) for key in keys if key.state == states.ACTIVE}
     verifiers = {key.kid: Verifier(key.algorithm, _public(key.public_jwk)) for key in keys}
     jwks = json.dumps({"keys": [key.public_jwk for key in keys]}, separators=(",", ":")).encode()
@@ -117,6 +121,7 @@ def _build(epoch: int) -> KeyRing:
 
 
 def _unseal(key: SigningKey) -> PrivateKey:
+    assert key.private_key is not None  # noqa: S101 (a constraint says so for these states)
     der = envelope.open_sealed(key.private_key, additional_data(key.kid, key.algorithm))
     # The key was checked when it was made and the envelope authenticates it: checking again costs 40 ms for RSA.
     return load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)  # type: ignore[return-value]

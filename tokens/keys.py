@@ -95,7 +95,13 @@ def revoke(*, kid: str, reason: str, by: User | None, now: datetime.datetime) ->
         key.private_key, key.revoked_at, key.revocation_reason = None, now, reason
         key.save(update_fields=["state", "private_key", "revoked_at", "revocation_reason"])
         _record(
-            EventType.SIGNING_KEY_REVOKED, key, by=by, now=now, before=before, reason=reason, outcome=Outcome.SERIOUS
+            EventType.SIGNING_KEY_REVOKED,
+            key,
+            by=by,
+            now=now,
+            before=before,
+            reason=reason,
+            outcome=Outcome.SERIOUS,
         )
         if before == State.ACTIVE:
             pending = SigningKey.objects.filter(algorithm=key.algorithm, state=State.PENDING).first()

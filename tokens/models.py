@@ -45,14 +45,20 @@ class SigningKey(models.Model):
             ("revoke_signing_key", "Can revoke a signing key"),
         ]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["algorithm"], condition=Q(state="active"), name="signing_key_one_active"),
-            models.UniqueConstraint(fields=["algorithm"], condition=Q(state="pending"), name="signing_key_one_pending"),
+            models.UniqueConstraint(
+                fields=["algorithm"], condition=Q(state="active"), name="signing_key_one_active"
+            ),
+            models.UniqueConstraint(
+                fields=["algorithm"], condition=Q(state="pending"), name="signing_key_one_pending"
+            ),
             models.CheckConstraint(
                 condition=Q(state__in=["retired", "revoked"], private_key__isnull=True)
                 | Q(state__in=["pending", "active", "retiring"], private_key__isnull=False),
                 name="signing_key_private_part_destroyed",
             ),
-            models.CheckConstraint(condition=Q(algorithm__in=["ES256", "RS256"]), name="signing_key_algorithm"),
+            models.CheckConstraint(
+                condition=Q(algorithm__in=["ES256", "RS256"]), name="signing_key_algorithm"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -60,7 +66,7 @@ class SigningKey(models.Model):
 
 
 class KeyRingEpoch(models.Model):
-    """One row whose number moves with every change of the signing keys: what processes poll, and the rotation's lock."""
+    """One row whose number moves with every change of the signing keys: processes poll it, rotations lock it."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     epoch = models.BigIntegerField(default=0)
@@ -89,10 +95,15 @@ class Client(models.Model):
     client_type = models.CharField(max_length=12, choices=ClientType, default=ClientType.PUBLIC)
     owner = models.CharField(max_length=120, blank=True, help_text="Who answers for this application.")
     scope = models.TextField(
-        blank=True, validators=[validate_scopes], help_text="The most it may get; empty for what its users may get."
+        blank=True,
+        validators=[validate_scopes],
+        help_text="The most it may get; empty for what its users may get.",
     )
     purposes_of_use = models.JSONField(
-        default=list, blank=True, validators=[validate_purposes], help_text="Empty for any that its users may name."
+        default=list,
+        blank=True,
+        validators=[validate_purposes],
+        help_text="Empty for any that its users may name.",
     )
     is_active = models.BooleanField(default=True)
     ends_at = models.DateTimeField("ends", null=True, blank=True)
@@ -143,7 +154,10 @@ class RefreshFamily(models.Model):
         ordering: ClassVar = ["-created_at"]
         default_permissions = ("view",)
         permissions: ClassVar = [("revoke_refresh_family", "Can revoke refresh families")]
-        indexes: ClassVar = [models.Index(fields=["expires_at"], name="refresh_family_expiry")]
+        indexes: ClassVar = [
+            models.Index(fields=["expires_at"], name="refresh_family_expiry"),
+            models.Index(fields=["-created_at", "id"], name="refresh_family_newest"),
+        ]
 
     def __str__(self) -> str:
         return f"Refresh family {str(self.pk)[:8]}"

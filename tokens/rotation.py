@@ -52,7 +52,12 @@ class Action:
 
 
 def plan(
-    keys: Sequence[KeyFacts], policy: Policy, now: datetime.datetime, *, hurry: bool = False, skip_wait: bool = False
+    keys: Sequence[KeyFacts],
+    policy: Policy,
+    now: datetime.datetime,
+    *,
+    hurry: bool = False,
+    skip_wait: bool = False,
 ) -> list[Action]:
     """Return what is due now, in order.
 

@@ -1,0 +1,1 @@
+"""The Django REST framework API on djangorestframework-simplejwt."""
