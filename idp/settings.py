@@ -7,6 +7,7 @@ in docs/settings.md lists them all and a test holds it to this file.
 
 import os
 from pathlib import Path
+from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
 from environs import Env
@@ -32,7 +33,10 @@ WARDKEY_DEMO = env.bool("WARDKEY_DEMO", False)
 _issuer = urlsplit(WARDKEY_ISSUER)
 HTTPS = _issuer.scheme == "https"
 
-SECRET_KEY = secret("WARDKEY_SECRET_KEY")
+# Checks and migrations must start without secrets: a key that nobody knows and that dies with the process stands in,
+# and idp.wsgi refuses to serve with it.
+SECRETS_MISSING = not all(map(secret, ("WARDKEY_SECRET_KEY", "WARDKEY_ENCRYPTION_KEYS", "WARDKEY_HASH_KEY")))
+SECRET_KEY = secret("WARDKEY_SECRET_KEY") or token_urlsafe(64)
 WARDKEY_ENCRYPTION_KEYS = secret("WARDKEY_ENCRYPTION_KEYS")
 WARDKEY_HASH_KEY = secret("WARDKEY_HASH_KEY")
 WARDKEY_KEK_PROVIDER = env.str("WARDKEY_KEK_PROVIDER", "crypto.envelope.LocalKekProvider")
@@ -89,11 +93,11 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "idp.middleware.SessionMiddleware",
     "idp.middleware.CommonMiddleware",
-    "idp.middleware.CsrfViewMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "idp.middleware.AuthenticationMiddleware",
     "idp.middleware.LoginRequiredMiddleware",
     "idp.middleware.MessageMiddleware",
-    "idp.middleware.AllauthMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "idp.middleware.UserSessionsMiddleware",
     "idp.middleware.SignedInContextMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -155,7 +159,7 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL")
 if CELERY_BROKER_URL:
     # Without the two restore settings an abandoned message waits for minutes after a worker was killed.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
         "visibility_timeout": 900,
         "unacked_restore_interval": 2,
         "unacked_restore_throttle": 1,
@@ -302,9 +306,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"scrub": {"()": "idp.logs.Scrub"}},
     "formatters": {"json": {"()": "idp.logs.JSONFormatter"}},
-    "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["scrub"]}
-    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["scrub"]}},
     "root": {"handlers": ["console"], "level": env.str("WARDKEY_LOG_LEVEL", "INFO")},
     "loggers": {"django.server": {"handlers": [], "propagate": False}},
 }

@@ -171,7 +171,7 @@ def make_broker_folders() -> None:
     if settings.CELERY_BROKER_URL.startswith("filesystem:"):
         options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
         for name in ("data_folder_in", "data_folder_out", "control_folder"):
-            os.makedirs(options[name], exist_ok=True)
+            os.makedirs(str(options[name]), exist_ok=True)
 
 
 def web_argv(host: str, port: int) -> list[str]:

@@ -1,0 +1,144 @@
+"""The request's context, a clear answer when the database is away, and Django's middleware for pages only.
+
+Requests of programs (settings.MACHINE_PATHS) have no session, no cookie and no form: the classes below step aside
+for them, which also is a fifth of their time.
+"""
+
+import ipaddress
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from allauth.usersessions.middleware import UserSessionsMiddleware as AllauthUserSessionsMiddleware
+from django.conf import settings
+from django.contrib.auth import middleware as auth_middleware
+from django.contrib.messages import middleware as messages_middleware
+from django.contrib.sessions import middleware as sessions_middleware
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.middleware import common
+from django.shortcuts import render
+from whitenoise import middleware as whitenoise_middleware
+
+from audit import context
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+RETRY_SECONDS = 5
+
+
+def is_machine(request: HttpRequest) -> bool:
+    """Return whether a program asks."""
+    return request.path_info.startswith(settings.MACHINE_PATHS)
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Return the client's address: the peer's, or what the trusted proxies appended. None when it is no address."""
+    hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+    count = settings.WARDKEY_TRUSTED_PROXY_COUNT
+    text = hops[-count] if 0 < count <= len(hops) else request.META.get("REMOTE_ADDR", "")
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return None
+
+
+class RequestContextMiddleware:
+    """Gives each request an id of our own and the ledger its context."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = str(uuid.uuid4())
+        agent = "".join(c for c in request.META.get("HTTP_USER_AGENT", "")[:200] if c.isprintable())
+        with context.use(
+            context.Context(request_id=request_id, remote_addr=client_address(request), user_agent=agent)
+        ):
+            response = self.get_response(request)
+        response["X-Request-Id"] = request_id
+        return response
+
+
+class UnavailableMiddleware:
+    """Answers 503 with Retry-After when the database is locked or away: never a 500, and nothing was half done."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        try:
+            return self.get_response(request)
+        except (OperationalError, InterfaceError):
+            return unavailable(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, (OperationalError, InterfaceError)):
+            return unavailable(request)
+        return None
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """Return the answer for a database that cannot be used now."""
+    response: HttpResponse
+    if is_machine(request):
+        detail = "The service is busy. Try again in a moment."
+        response = JsonResponse({"code": "temporarily_unavailable", "detail": detail}, status=503)
+    else:
+        response = render(None, "503.html", {"retry_after": RETRY_SECONDS}, status=503)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+class PagesOnly:
+    """Makes a middleware step aside for programs."""
+
+    get_response: Any
+
+    def __call__(self, request: Any) -> Any:
+        return self.get_response(request) if is_machine(request) else super().__call__(request)  # type: ignore[misc]
+
+
+class WhiteNoiseMiddleware(PagesOnly, whitenoise_middleware.WhiteNoiseMiddleware):  # type: ignore[misc]
+    """Static files."""
+
+
+class SessionMiddleware(PagesOnly, sessions_middleware.SessionMiddleware):
+    """Sessions."""
+
+
+class CommonMiddleware(PagesOnly, common.CommonMiddleware):
+    """Slashes."""
+
+
+class AuthenticationMiddleware(PagesOnly, auth_middleware.AuthenticationMiddleware):
+    """Who is signed in."""
+
+
+class LoginRequiredMiddleware(auth_middleware.LoginRequiredMiddleware):
+    """Closed by default; programs authenticate by token in the API itself."""
+
+    def process_view(self, request: HttpRequest, *args: Any) -> Any:
+        return None if is_machine(request) else super().process_view(request, *args)
+
+
+class MessageMiddleware(PagesOnly, messages_middleware.MessageMiddleware):
+    """Messages."""
+
+
+class UserSessionsMiddleware(AllauthUserSessionsMiddleware):  # type: ignore[misc]
+    """allauth's list of sessions."""
+
+    def __call__(self, request: Any) -> Any:
+        return self.get_response(request) if is_machine(request) else super().__call__(request)
+
+
+class SignedInContextMiddleware:
+    """Names the signed-in person to the ledger."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_machine(request) and request.user.is_authenticated:
+            context.identify(actor_ref=str(request.user.pk), actor_label=request.user.get_username())
+        return self.get_response(request)

@@ -1,0 +1,25 @@
+"""All addresses. tests/house/golden/routes.txt lists them, and which of them are public."""
+
+from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+import tokens.admin  # noqa: F401
+from accounts.views import home
+from idp import health
+from tokens import views as token_views
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("account/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    path("api/token/", include("tokens.api.urls")),
+    path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
+    path(
+        "api/docs/", login_not_required(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="docs"
+    ),
+    path(".well-known/jwks.json", token_views.jwks, name="jwks"),
+    path("livez", health.livez, name="livez"),
+    path("readyz", health.readyz, name="readyz"),
+]
