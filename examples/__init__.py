@@ -1,1 +1,1 @@
-"""Programs that use Wardkey from outside. Nothing here imports Wardkey, and Wardkey's floors import nothing from here."""
+"""Programs that use Wardkey from outside: nothing here imports it; only idp imports this, for the demonstration."""

@@ -4,9 +4,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+if TYPE_CHECKING:
+    from tests.people import People
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_OPTIONS = [
@@ -50,3 +54,53 @@ def chromium() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start each test without what a process remembers: the key ring's snapshot, the cache's rate limits."""
+    from tokens import key_ring
+
+    key_ring.forget()
+    yield
+    key_ring.forget()
+    if request.node.get_closest_marker("django_db") and "REDIS_URL" in os.environ:
+        from django.core.cache import cache
+
+        cache.clear()
+
+
+@pytest.fixture
+def people(db: None) -> "People":
+    """The cast, in this test's database."""
+    from tests.people import make_people
+
+    return make_people()
+
+
+@pytest.fixture
+def signing_keys(db: None) -> None:
+    """An active key of each algorithm."""
+    from django.utils import timezone
+
+    from tokens import keys
+
+    keys.rotate(now=timezone.now())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_past_the_ledgers_triggers(django_db_setup: None) -> Iterator[None]:
+    """Let the tests' own flush empty the append-only ledger; nothing but a test's teardown goes through here."""
+    from django.db import connection
+
+    from audit import append_only
+
+    sql_flush = connection.ops.sql_flush
+
+    def without_triggers(*args: object, **options: object) -> list[str]:
+        vendor = connection.vendor
+        return [*append_only.DROP[vendor], *sql_flush(*args, **options), *append_only.CREATE[vendor]]
+
+    connection.ops.sql_flush = without_triggers
+    yield
+    connection.ops.sql_flush = sql_flush

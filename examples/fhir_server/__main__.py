@@ -46,12 +46,18 @@ def serve(application: "WSGIApplication", host: str, port: int) -> ThreadingServ
 
 def main(arguments: list[str]) -> int:
     """Serve until interrupted; return an exit status."""
-    parser = argparse.ArgumentParser(prog="python -m examples.fhir_server", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.fhir_server", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--issuer", default="http://127.0.0.1:8000", help="Wardkey's public address")
-    parser.add_argument("--base-url", help="this server's public address and audience (default http://HOST:PORT)")
-    parser.add_argument("--patients", type=Path, required=True, help="JSON file with the people to make records of")
+    parser.add_argument(
+        "--base-url", help="this server's public address and audience (default http://HOST:PORT)"
+    )
+    parser.add_argument(
+        "--patients", type=Path, required=True, help="JSON file with the people to make records of"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     base_url = (options.base_url or f"http://{options.host}:{options.port}").rstrip("/")
@@ -64,8 +70,13 @@ def main(arguments: list[str]) -> int:
         return 1
     path = urllib.parse.urlsplit(base_url).path
     if path:
-        print(f"fhir_server: a proxy must take {path} off the path: routes start at the root here", file=sys.stderr)
-    print(f"fhir_server: listening on {options.host} port {server.server_port}, audience {base_url}", flush=True)
+        print(
+            f"fhir_server: a proxy must take {path} off the path: routes start at the root here",
+            file=sys.stderr,
+        )
+    print(
+        f"fhir_server: listening on {options.host} port {server.server_port}, audience {base_url}", flush=True
+    )
     with server:
         try:
             server.serve_forever()

@@ -113,7 +113,9 @@ class FhirServer:
         if not route.resource_type:
             raise not_found()
         query_string = environ.get("QUERY_STRING", "")
-        answer = self._read(route, token, query_string) if route.id else self._search(route, token, query_string)
+        answer = (
+            self._read(route, token, query_string) if route.id else self._search(route, token, query_string)
+        )
         return answer, f"jti {token.jti} for {token.purpose_of_use}"
 
     def _authenticate(self, authorization: str | None) -> AccessToken:
@@ -163,10 +165,16 @@ def _fault(request_id: str) -> tuple[Answer, str]:
     kind, _, traceback = sys.exc_info()
     while traceback and traceback.tb_next:
         traceback = traceback.tb_next
-    place = f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else "nowhere"
+    place = (
+        f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+        if traceback
+        else "nowhere"
+    )
     name = kind.__name__ if kind else "nothing"
     logger.error("fault %s in %s, request %s", name, place, request_id)
-    return Answer(500, operation_outcome("exception", f"A fault of this server: request {request_id}.")), "fault"
+    return Answer(
+        500, operation_outcome("exception", f"A fault of this server: request {request_id}.")
+    ), "fault"
 
 
 def create_application(
@@ -180,23 +188,29 @@ def create_application(
     timeout_seconds: float = 2.0,
     leeway_seconds: float = 5.0,
     now: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
 ) -> "WSGIApplication":
     """Build the application.
 
-    `base_url` is both the address in links and the audience a token must have, without a trailing slash. `resources` is
-    called for each request with the token's patient and returns what there is of theirs. `verify_cache_seconds` is how long a token that was
-    revoked may still be believed; `timeout_seconds` bounds each request to the issuer. Raises ValueError for a URL that
-    is not absolute http(s).
+    `base_url` is both the address in links and the audience a token must have, without a trailing slash.
+    `resources` is called for each request with the token's patient and returns what there is of theirs.
+    `verify_cache_seconds` is how long a revoked token may still be believed; `timeout_seconds` bounds each request
+    to the issuer; `now` is the time of day for claims and `clock` a monotonic one for caches, both in seconds.
+    Raises ValueError for a URL that is not absolute http(s).
     """
     for url in (base_url, issuer, jwks_url, verify_url):
         parts = urllib.parse.urlsplit(require_http(url))
         if parts.scheme == "http" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
-            logger.warning("%s is plain HTTP beyond this machine: tokens and keys can be read and replaced", url)
+            logger.warning(
+                "%s is plain HTTP beyond this machine: tokens and keys can be read and replaced", url
+            )
     validator = TokenValidator(
         issuer=issuer,
         audience=base_url,
-        keys=PublishedKeys(jwks_url, timeout_seconds=timeout_seconds),
-        standing=Standing(verify_url, timeout_seconds=timeout_seconds, cache_seconds=verify_cache_seconds),
+        keys=PublishedKeys(jwks_url, timeout_seconds=timeout_seconds, clock=clock),
+        standing=Standing(
+            verify_url, timeout_seconds=timeout_seconds, cache_seconds=verify_cache_seconds, clock=clock
+        ),
         leeway_seconds=leeway_seconds,
         now=now,
     )

@@ -40,7 +40,11 @@ def meta(changed_at: datetime.datetime) -> dict[str, Any]:
         "versionId": "1",
         "lastUpdated": instant(changed_at),
         "security": [coding(f"{TERMINOLOGY}/v3-ActReason", "HTEST", "test health data")],
-        "tag": [coding("https://example.org/fhir/CodeSystem/data-origin", "synthetic", "Synthetic: no real person")],
+        "tag": [
+            coding(
+                "https://example.org/fhir/CodeSystem/data-origin", "synthetic", "Synthetic: no real person"
+            )
+        ],
     }
 
 

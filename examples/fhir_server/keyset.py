@@ -130,9 +130,9 @@ def parse_key(jwk: Mapping[str, Any]) -> PublishedKey | None:
     if not isinstance(operations, list) or "verify" not in operations:
         return None
     if jwk.get("kty") == "EC" and jwk.get("crv") == "P-256" and jwk.get("alg", "ES256") == "ES256":
-        algorithm, members = "ES256", ("kty", "crv", "x", "y")
+        algorithm, members = "ES256", {"kty", "crv", "x", "y"}
     elif jwk.get("kty") == "RSA" and jwk.get("alg", "RS256") == "RS256" and _has_sound_size(jwk):
-        algorithm, members = "RS256", ("kty", "n", "e")
+        algorithm, members = "RS256", {"kty", "n", "e"}
     else:
         return None
     try:

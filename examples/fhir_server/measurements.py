@@ -44,48 +44,58 @@ class Draw:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One kind of observation. `low` and `high` are the reference range; `digits` how it is rounded."""
+    """One kind of observation.
+
+    `spread` is how far a value strays from its trend, `digits` how it is rounded, `low` and `high` the reference range.
+    """
 
     name: str
     loinc: str
     display: str
     unit: str
     ucum: str
-    digits: int
+    spread: float
+    digits: int = 0
     low: float | None = None
     high: float | None = None
 
 
-HEART_RATE = Measurement("heart-rate", "8867-4", "Heart rate", "beats/minute", "/min", 0)
-RESPIRATORY_RATE = Measurement("respiratory-rate", "9279-1", "Respiratory rate", "breaths/minute", "/min", 0)
-BODY_TEMPERATURE = Measurement("body-temperature", "8310-5", "Body temperature", "degrees C", "Cel", 1)
+HEART_RATE = Measurement("heart-rate", "8867-4", "Heart rate", "beats/minute", "/min", 6)
+RESPIRATORY_RATE = Measurement("respiratory-rate", "9279-1", "Respiratory rate", "breaths/minute", "/min", 2)
+BODY_TEMPERATURE = Measurement("body-temperature", "8310-5", "Body temperature", "degrees C", "Cel", 0.3, 1)
 OXYGEN_SATURATION = Measurement(
-    "oxygen-saturation", "2708-6", "Oxygen saturation in Arterial blood", "percent", "%", 0
+    "oxygen-saturation", "2708-6", "Oxygen saturation in Arterial blood", "%", "%", 1
 )
-BODY_WEIGHT = Measurement("body-weight", "29463-7", "Body weight", "kg", "kg", 1)
-SYSTOLIC = Measurement("systolic", "8480-6", "Systolic blood pressure", "mmHg", "mm[Hg]", 0)
-DIASTOLIC = Measurement("diastolic", "8462-4", "Diastolic blood pressure", "mmHg", "mm[Hg]", 0)
+BODY_WEIGHT = Measurement("body-weight", "29463-7", "Body weight", "kg", "kg", 0.8, 1)
+SYSTOLIC = Measurement("systolic", "8480-6", "Systolic blood pressure", "mmHg", "mm[Hg]", 6)
+DIASTOLIC = Measurement("diastolic", "8462-4", "Diastolic blood pressure", "mmHg", "mm[Hg]", 4)
 GLUCOSE = Measurement(
-    "glucose", "2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", 0, 70, 99
+    "glucose", "2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", 9, 0, 70, 99
 )
-HBA1C = Measurement("hba1c", "4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood", "%", "%", 1, 4.0, 5.6)
+HBA1C = Measurement(
+    "hba1c", "4548-4", "Hemoglobin A1c/Hemoglobin.total in Blood", "%", "%", 0.15, 1, 4.0, 5.6
+)
 CREATININE = Measurement(
-    "creatinine", "2160-0", "Creatinine [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", 2, 0.6, 1.2
+    "creatinine", "2160-0", "Creatinine [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", 0.06, 2, 0.6, 1.2
 )
 POTASSIUM = Measurement(
-    "potassium", "2823-3", "Potassium [Moles/volume] in Serum or Plasma", "mmol/L", "mmol/L", 1, 3.5, 5.1
+    "potassium",
+    "2823-3",
+    "Potassium [Moles/volume] in Serum or Plasma",
+    "mmol/L",
+    "mmol/L",
+    0.25,
+    1,
+    3.5,
+    5.1,
 )
 HEMOGLOBIN = Measurement(
-    "hemoglobin", "718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", "g/dL", 1, 12.0, 17.0
+    "hemoglobin", "718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", "g/dL", 0.4, 1, 12.0, 17.0
 )
 
 VITAL_SIGNS = (HEART_RATE, RESPIRATORY_RATE, BODY_TEMPERATURE, OXYGEN_SATURATION, BODY_WEIGHT)
 LABORATORY = (GLUCOSE, HBA1C, CREATININE, POTASSIUM, HEMOGLOBIN)
 BLOOD_PRESSURE = (SYSTOLIC, DIASTOLIC)
-
-SPREAD = {"heart-rate": 6, "respiratory-rate": 2, "body-temperature": 0.3, "oxygen-saturation": 1, "body-weight": 0.8}
-SPREAD |= {"systolic": 6, "diastolic": 4, "glucose": 9, "hba1c": 0.15, "creatinine": 0.06, "potassium": 0.25}
-SPREAD |= {"hemoglobin": 0.4}
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class Physiology:
     def value(self, measurement: Measurement, progress: float, draw: Draw) -> float:
         """Return the value at `progress` (0 to 1) through the two years, rounded to the measurement's digits."""
         start, end = self.start[measurement.name], self.end[measurement.name]
-        value = start + (end - start) * progress + draw.noise(SPREAD[measurement.name])
+        value = start + (end - start) * progress + draw.noise(measurement.spread)
         if measurement is OXYGEN_SATURATION:
             value = min(value, 100)
         rounded = round(value, measurement.digits)

@@ -55,7 +55,7 @@ def ask(url: str, *, body: bytes | None = None, timeout_seconds: float, size_lim
     The time-out bounds connecting and each wait for bytes, and the body as a whole. Raises Unreachable.
     """
     deadline = time.monotonic() + timeout_seconds
-    request = urllib.request.Request(url, data=body, headers={"Accept": "application/json"})
+    request = urllib.request.Request(require_http(url), data=body, headers={"Accept": "application/json"})  # noqa: S310
     if body is not None:
         request.add_header("Content-Type", "application/json")
     try:

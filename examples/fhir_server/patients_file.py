@@ -89,7 +89,9 @@ def parse_people(body: bytes) -> People:
         raise ValueError("the patients file is not JSON") from error
     if not isinstance(document, dict):
         raise ValueError("the patients file is not a JSON object")
-    return People(_seeds(document, "patients", PatientSeed), _seeds(document, "practitioners", PractitionerSeed))
+    return People(
+        _seeds(document, "patients", PatientSeed), _seeds(document, "practitioners", PractitionerSeed)
+    )
 
 
 def _seeds(document: Mapping[str, Any], name: str, kind: type[Seed]) -> list[Seed]:

@@ -13,15 +13,12 @@ from .measurements import Draw
 FHIR_ID_SHAPE = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 GENDERS = frozenset({"male", "female", "other", "unknown"})
 GIVEN_NAMES = {
-    "female": ("Amara", "Beatriz", "Carmen", "Dalia", "Elena", "Fatima", "Grace", "Hana", "Imani", "Josephine")
-    + ("Kiran", "Leila", "Mercy", "Noor", "Olga", "Priya", "Ruth", "Siobhan", "Teresa", "Yuki"),
-    "male": ("Ahmed", "Bruno", "Carlos", "Daniel", "Emil", "Felix", "Goran", "Hiro", "Isaac", "Jamal")
-    + ("Kofi", "Luis", "Mateo", "Nikhil", "Omar", "Pavel", "Rafael", "Samuel", "Tomas", "Viktor"),
+    "female": "Amara Beatriz Carmen Dalia Elena Fatima Grace Hana Imani Josephine Kiran Leila Mercy Noor Priya Ruth",
+    "male": "Ahmed Bruno Carlos Daniel Emil Felix Goran Hiro Isaac Jamal Kofi Luis Mateo Nikhil Omar Pavel Tomas",
 }
 FAMILY_NAMES = (
-    ("Abebe", "Bauer", "Castillo", "Dubois", "Eriksen", "Farouk", "Garcia", "Haddad", "Ivanova", "Jensen", "Kowalski")
-    + ("Laurent", "Mbeki", "Nakamura", "Ortiz", "Petrov", "Quispe", "Rossi", "Sandhu", "Tanaka", "Usman", "Vargas")
-    + ("Walsh", "Ximenes", "Yilmaz", "Zhang", "O'Neill", "van Dijk", "Müller", "Nuñez")
+    "Abebe Bauer Castillo Dubois Eriksen Farouk Garcia Haddad Ivanova Jensen Kowalski Laurent Mbeki Nakamura Ortiz "
+    "Petrov Quispe Rossi Sandhu Tanaka Usman Vargas Walsh Ximenes Yilmaz Zhang O'Neill Müller Nuñez Smith-Jones"
 )
 
 
@@ -38,7 +35,12 @@ class PatientSeed:
 
     def __post_init__(self) -> None:
         """Refuse what could not be put into a valid resource. Raises ValueError."""
-        if not FHIR_ID_SHAPE.fullmatch(self.id) or self.gender not in GENDERS or not self.family or not self.given:
+        if (
+            not FHIR_ID_SHAPE.fullmatch(self.id)
+            or self.gender not in GENDERS
+            or not self.family
+            or not self.given
+        ):
             raise ValueError("a patient needs a FHIR id, a family and a given name and a FHIR gender")
         if not re.fullmatch(r"\d{4}-\d\d-\d\d", self.birth_date):
             raise ValueError("a birth date is YYYY-MM-DD")
@@ -80,7 +82,11 @@ def demo_patients(count: int) -> list[DemoPatient]:
         birth_date = f"{draw.whole(1936, 2006)}-{draw.whole(1, 12):02d}-{draw.whole(1, 28):02d}"
         patients.append(
             DemoPatient(
-                f"MRN-{number:06d}", draw.pick(FAMILY_NAMES), draw.pick(GIVEN_NAMES[gender]), birth_date, gender
+                f"MRN-{number:06d}",
+                draw.pick(FAMILY_NAMES.split()),
+                draw.pick(GIVEN_NAMES[gender].split()),
+                birth_date,
+                gender,
             )
         )
     return patients[:count]

@@ -73,9 +73,14 @@ def search(
         raise other_patient()
     if parameters.get("patient", patient) not in {patient, f"Patient/{patient}"}:
         raise other_patient()
-    count, offset = _whole_number(parameters, "_count", DEFAULT_COUNT), _whole_number(parameters, "_offset", 0)
+    count, offset = (
+        _whole_number(parameters, "_count", DEFAULT_COUNT),
+        _whole_number(parameters, "_offset", 0),
+    )
     count = min(count, LARGEST_COUNT)
-    coded = {name: value for name, value in parameters.items() if name in TOKEN_PARAMETERS.get(resource_type, ())}
+    coded = {
+        name: value for name, value in parameters.items() if name in TOKEN_PARAMETERS.get(resource_type, ())
+    }
     found = [
         resource
         for resource in compartment.get(resource_type, {}).values()
@@ -124,7 +129,12 @@ def _bundle(
     links = [link("self", offset)]
     if count and offset + count < len(found):
         links.append(link("next", offset + count))
-    bundle: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(found), "link": links}
+    bundle: dict[str, Any] = {
+        "resourceType": "Bundle",
+        "type": "searchset",
+        "total": len(found),
+        "link": links,
+    }
     page = found[offset : offset + count]
     if page:  # FHIR has no empty lists
         bundle["entry"] = [

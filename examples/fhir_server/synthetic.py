@@ -25,7 +25,16 @@ from .elements import (
     resource_id,
 )
 from .matching import Resource
-from .measurements import BLOOD_PRESSURE, LABORATORY, LOINC, VITAL_SIGNS, Draw, Measurement, Physiology, physiology
+from .measurements import (
+    BLOOD_PRESSURE,
+    LABORATORY,
+    LOINC,
+    VITAL_SIGNS,
+    Draw,
+    Measurement,
+    Physiology,
+    physiology,
+)
 from .people import DemoPatient, PatientSeed, PractitionerSeed, demo_patients
 
 __all__ = ["DemoPatient", "PatientSeed", "PractitionerSeed", "demo_patients", "generate"]
@@ -35,6 +44,13 @@ RECORDS_MADE_AT = datetime.datetime(2026, 10, 30, 20, tzinfo=datetime.UTC)
 VISITS = 8
 DAYS_BETWEEN_VISITS = 91
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
+CLINICAL_STATUS = f"{TERMINOLOGY}/condition-clinical"
+CONDITION_CATEGORY = f"{TERMINOLOGY}/condition-category"
+PASSING_ILLNESSES = (
+    ("J06.9", "Acute upper respiratory infection, unspecified"),
+    ("M54.50", "Low back pain, unspecified"),
+    ("N39.0", "Urinary tract infection, site not specified"),
+)
 RECORD_NUMBERS = "urn:oid:2.16.840.1.113883.19.5"  # HL7's example root: nobody's numbers
 
 
@@ -81,11 +97,15 @@ def _clinician_of(patient_id: str, practitioners: Sequence[PractitionerSeed]) ->
 def _visits(patient_id: str) -> Iterator[_Visit]:
     for number in range(VISITS):
         draw = Draw(patient_id, "visit", str(number))
-        day = LAST_DAY - datetime.timedelta(days=(VISITS - 1 - number) * DAYS_BETWEEN_VISITS + draw.whole(0, 20))
+        day = LAST_DAY - datetime.timedelta(
+            days=(VISITS - 1 - number) * DAYS_BETWEEN_VISITS + draw.whole(0, 20)
+        )
         time_of_day = datetime.time(draw.whole(8, 16), draw.whole(0, 11) * 5, tzinfo=datetime.UTC)
         starts_at = datetime.datetime.combine(day, time_of_day)
         ends_at = starts_at + datetime.timedelta(minutes=draw.whole(4, 9) * 5)
-        yield _Visit(number, resource_id(patient_id, "visit", str(number)), starts_at, ends_at, draw.chance(0.06))
+        yield _Visit(
+            number, resource_id(patient_id, "visit", str(number)), starts_at, ends_at, draw.chance(0.06)
+        )
 
 
 def _telecom(id_: str) -> list[dict[str, str]]:
@@ -163,40 +183,35 @@ def _conditions(
     if draw.chance(0.3) or not problems:
         problems.append(("E78.5", "Hyperlipidemia, unspecified"))
     for problem in problems:
-        yield _condition(patient, problem, visits[0], clinician, "problem-list-item", "Problem List Item", "active")
-    passing = (
-        ("J06.9", "Acute upper respiratory infection, unspecified"),
-        ("M54.50", "Low back pain, unspecified"),
-        ("N39.0", "Urinary tract infection, site not specified"),
-    )
-    visit, illness = draw.pick(visits), draw.pick(passing)
-    yield _condition(patient, illness, visit, clinician, "encounter-diagnosis", "Encounter Diagnosis", "resolved")
+        listed = _condition(patient, problem, visits[0], clinician)
+        yield listed | {
+            "clinicalStatus": concept(CLINICAL_STATUS, "active", "Active"),
+            "category": [concept(CONDITION_CATEGORY, "problem-list-item", "Problem List Item")],
+        }
+    visit = draw.pick(visits)
+    ended_on = visit.starts_at.date() + datetime.timedelta(days=14)
+    passing = _condition(patient, draw.pick(PASSING_ILLNESSES), visit, clinician)
+    yield passing | {
+        "clinicalStatus": concept(CLINICAL_STATUS, "resolved", "Resolved"),
+        "category": [concept(CONDITION_CATEGORY, "encounter-diagnosis", "Encounter Diagnosis")],
+        "abatementDateTime": ended_on.isoformat(),
+    }
 
 
 def _condition(
-    patient: PatientSeed,
-    code: tuple[str, str],
-    visit: _Visit,
-    clinician: PractitionerSeed | None,
-    category: str,
-    category_display: str,
-    clinical_status: str,
+    patient: PatientSeed, code: tuple[str, str], visit: _Visit, clinician: PractitionerSeed | None
 ) -> Resource:
     condition: Resource = {
         "resourceType": "Condition",
         "id": resource_id(patient.id, "condition", code[0]),
         "meta": meta(visit.ends_at),
-        "clinicalStatus": concept(f"{TERMINOLOGY}/condition-clinical", clinical_status, clinical_status.title()),
         "verificationStatus": concept(f"{TERMINOLOGY}/condition-ver-status", "confirmed", "Confirmed"),
-        "category": [concept(f"{TERMINOLOGY}/condition-category", category, category_display)],
         "code": concept(ICD_10_CM, *code),
         "subject": patient_reference(patient.id),
         "encounter": {"reference": f"Encounter/{visit.encounter_id}"},
         "onsetDateTime": visit.starts_at.date().isoformat(),
         "recordedDate": instant(visit.ends_at),
     }
-    if clinical_status == "resolved":
-        condition["abatementDateTime"] = (visit.starts_at.date() + datetime.timedelta(days=14)).isoformat()
     if clinician:
         condition["recorder"] = practitioner_reference(clinician.id)
     return condition
@@ -233,7 +248,10 @@ def _observations(
         yield made | {"valueQuantity": quantity(measurement, value(measurement))}
     panel = concept(LOINC, "85354-9", "Blood pressure panel with all children optional")
     yield observation("blood-pressure", vital_signs, panel) | {
-        "component": [{"code": measured_code(part), "valueQuantity": quantity(part, value(part))} for part in BLOOD_PRESSURE]
+        "component": [
+            {"code": measured_code(part), "valueQuantity": quantity(part, value(part))}
+            for part in BLOOD_PRESSURE
+        ]
     }
     if visit.number % 2 == 0:
         return

@@ -24,7 +24,7 @@ SIZE_LIMIT_BYTES = 8_192
 TOKEN_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 KID_SHAPE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 FHIR_ID_SHAPE = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-SCOPE_SHAPE = re.compile(r"(?:[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*)?")  # RFC 6749 section 3.3
+SCOPE_SHAPE = re.compile(r"(?:[!#-\[\]-~]+(?: [!#-\[\]-~]+)*)?")  # RFC 6749 section 3.3
 LATEST_NUMERIC_DATE = 2**40  # some 35,000 years: keeps arithmetic on times ordinary
 
 
@@ -74,7 +74,7 @@ class TokenValidator:
         """Return what the token says. Raises InvalidToken, or Unreachable when the issuer cannot be asked."""
         if len(token) > SIZE_LIMIT_BYTES or not TOKEN_SHAPE.fullmatch(token):
             raise InvalidToken("not a signed token of bearable size")
-        header, _, signature = (_decode_segment(segment) for segment in token.split("."))
+        header, *_ = [_decode_segment(segment) for segment in token.split(".")]
         kid = _check_header(_parse_object(header))
         key = self._keys.find(kid)
         if key is None:
@@ -94,7 +94,7 @@ class TokenValidator:
         now = self._now()
         if claims.get("iss") != self._issuer:
             raise InvalidToken("wrong issuer")
-        if claims.get("aud") != self._audience:  # one string: a list of audiences is somebody else's token too
+        if claims.get("aud") != self._audience:  # one string: a list makes it somebody else's token too
             raise InvalidToken("wrong audience")
         expires_at, issued_at = _numeric_date(claims, "exp"), _numeric_date(claims, "iat")
         if now >= expires_at + self._leeway_seconds:
@@ -176,7 +176,12 @@ def _numeric_date(claims: dict[str, Any], name: str) -> int:
 
 def _text(claims: dict[str, Any], name: str) -> str:
     value = claims.get(name)
-    if not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isascii() or not value.isprintable():
+    if (
+        not isinstance(value, str)
+        or not 1 <= len(value) <= 255
+        or not value.isascii()
+        or not value.isprintable()
+    ):
         raise InvalidToken(f"no usable {name}")
     return value
 

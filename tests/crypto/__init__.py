@@ -1,0 +1,1 @@
+"""Tests of the crypto floor, module by module."""

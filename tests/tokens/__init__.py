@@ -1,0 +1,1 @@
+"""Tests of the tokens floor, module by module."""
