@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.server import THREADS
-from bench.subjects.subject import PatientTokenSubject, RefreshSubject, Site
+from bench.subjects.subject import Site
 from idp.embedded import fresh_secrets
 
 ROOT = Path(__file__).parent.parent.parent
