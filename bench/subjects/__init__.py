@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.subjects.floors import FloorSite, FourStatements, InsertAndSign, OneStatement, PatientFloor
 from bench.subjects.simplejwt import SimpleJWTRefresh, SimpleJWTSite
 from bench.subjects.subject import Subject, Workshop
+from bench.subjects.wardkey import WardkeyPatientToken, WardkeyRefresh, WardkeySite
 
 
 def line_up(workshop: Workshop) -> list[Subject]:
@@ -15,4 +16,6 @@ def line_up(workshop: Workshop) -> list[Subject]:
         OneStatement(FloorSite(workshop, "floor_c")),
         PatientFloor(FloorSite(workshop, "floor_patient")),
         InsertAndSign(FloorSite(workshop, "floor_insert")),
+        WardkeyRefresh(WardkeySite(workshop, "wardkey_refresh")),
+        WardkeyPatientToken(WardkeySite(workshop, "wardkey_patient")),
     ]

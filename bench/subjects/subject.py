@@ -150,6 +150,7 @@ class Subject(ABC):
     name: str
     work: Work
     path: str
+    headers = ""  # of every request: whole lines ending in CRLF
 
     def __init__(self, site: Site) -> None:
         """Measure `site`."""
@@ -193,7 +194,7 @@ class Subject(ABC):
     def ask(self, path: str, body: dict[str, object]) -> dict[str, Any]:
         """POST one JSON object outside any measurement; return the answer's object."""
         with connect(self.site.port) as connection:
-            status, answer = exchange(connection, post(path, json.dumps(body).encode()))
+            status, answer = exchange(connection, post(path, json.dumps(body).encode(), self.headers))
         if status != 200:
             raise WrongAnswer(f"{self.name}: {path} answered {status} {answer[:300]!r}")
         fields: dict[str, Any] = json.loads(answer)
@@ -212,7 +213,7 @@ class RefreshSubject(Subject):
 
     def request(self, lane: int) -> bytes:
         """Present the lane's current refresh token."""
-        return post(self.path, b'{"refresh":"%s"}' % self.tokens[lane].encode())
+        return post(self.path, b'{"refresh":"%s"}' % self.tokens[lane].encode(), self.headers)
 
     def keep(self, lane: int, fields: dict[str, Any]) -> None:
         """Demand a new refresh token and keep it."""
@@ -243,4 +244,4 @@ class PatientTokenSubject(Subject):
     def patient_request(self, bearer: str, patient: str, scope: str) -> bytes:
         """Return the request for one patient's token."""
         body = json.dumps({"patient": patient, "purpose_of_use": "TREAT", "scope": scope}).encode()
-        return post(self.path, body, f"Authorization: Bearer {bearer}\r\n")
+        return post(self.path, body, f"{self.headers}Authorization: Bearer {bearer}\r\n")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.server import THREADS
-from bench.subjects.subject import Site
+from bench.subjects.subject import PatientTokenSubject, RefreshSubject, Site
 from idp.embedded import fresh_secrets
 
 ROOT = Path(__file__).parent.parent.parent
@@ -49,7 +49,8 @@ class WardkeySite(Site):
 
     def build(self) -> None:
         """Run the commands that a first deployment runs, and the demo's seed."""
-        for command in (["migrate", "--verbosity", "0"], ["rotate_signing_keys", "--ensure"], ["seed_demo"]):
+        migrate = [["migrate", "--verbosity", "0"], ["createcachetable"]]
+        for command in (*migrate, ["rotate_signing_keys", "--ensure"], ["seed_demo"]):
             done = subprocess.run(
                 [sys.executable, "manage.py", *command],
                 cwd=ROOT,
@@ -66,3 +67,40 @@ class WardkeySite(Site):
         """The demo's accounts and patients."""
         found: dict[str, Any] = json.loads((self.data_dir / "demo-credentials.json").read_text())
         return found
+
+    def credentials(self) -> dict[str, object]:
+        """Dr Okafor's username and password."""
+        account = self.cast["accounts"]["okafor"]
+        return {"username": account["username"], "password": account["password"]}
+
+
+class WardkeyRefresh(RefreshSubject):
+    """`POST /api/token/refresh/`."""
+
+    name = "Wardkey: refresh"
+    path = "/api/token/refresh/"
+    headers = BEHIND_TLS
+    site: WardkeySite
+
+    def prepare(self, lanes: int) -> None:
+        """Sign each lane in: a family of its own."""
+        self.tokens = [self.ask("/api/token/", self.site.credentials())["refresh"] for _ in range(lanes)]
+
+
+class WardkeyPatientToken(PatientTokenSubject):
+    """`POST /api/token/patient/` for Rosa, whom Dr Okafor may see by an access grant."""
+
+    name = "Wardkey: patient token"
+    path = "/api/token/patient/"
+    headers = BEHIND_TLS
+    site: WardkeySite
+
+    def prepare(self, lanes: int) -> None:
+        """Sign each lane in."""
+        rosa = self.site.cast["patients"]["rosa"]
+        self.requests = [
+            self.patient_request(
+                self.ask("/api/token/", self.site.credentials())["access"], rosa, "patient/Observation.rs"
+            )
+            for _ in range(lanes)
+        ]
