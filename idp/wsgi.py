@@ -15,8 +15,9 @@ WSGIApplication = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def with_demo_fhir_server(wardkey: WSGIApplication) -> WSGIApplication:
     """Return an application that hands everything below /fhir to the example FHIR server."""
     from examples.fhir_server.app import from_environment
+    from examples.fhir_server.in_process import asker
 
-    fhir = from_environment()
+    fhir = from_environment(ask=asker(wardkey))
 
     def dispatch(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

@@ -33,7 +33,7 @@ from .answers import (
 from .capability import capability_statement
 from .compartments import CompartmentOf
 from .keyset import PublishedKeys
-from .outbound import Unreachable, require_http
+from .outbound import Ask, Unreachable, ask, require_http
 from .patients_file import PatientsFile
 from .scopes import allowance
 from .search import NO_PARAMETERS, PARAMETERS, READABLE_TYPES, read_parameters, search
@@ -189,13 +189,15 @@ def create_application(
     leeway_seconds: float = 5.0,
     now: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
+    ask: Ask = ask,
 ) -> "WSGIApplication":
     """Build the application.
 
     `base_url` is both the address in links and the audience a token must have, without a trailing slash.
     `resources` is called for each request with the token's patient and returns what there is of theirs.
     `verify_cache_seconds` is how long a revoked token may still be believed; `timeout_seconds` bounds each request
-    to the issuer; `now` is the time of day for claims and `clock` a monotonic one for caches, both in seconds.
+    to the issuer; `now` is the time of day for claims and `clock` a monotonic one for caches, both in seconds;
+    `ask` makes the requests to the issuer.
     Raises ValueError for a URL that is not absolute http(s).
     """
     for url in (base_url, issuer, jwks_url, verify_url):
@@ -207,9 +209,13 @@ def create_application(
     validator = TokenValidator(
         issuer=issuer,
         audience=base_url,
-        keys=PublishedKeys(jwks_url, timeout_seconds=timeout_seconds, clock=clock),
+        keys=PublishedKeys(jwks_url, timeout_seconds=timeout_seconds, clock=clock, ask=ask),
         standing=Standing(
-            verify_url, timeout_seconds=timeout_seconds, cache_seconds=verify_cache_seconds, clock=clock
+            verify_url,
+            timeout_seconds=timeout_seconds,
+            cache_seconds=verify_cache_seconds,
+            clock=clock,
+            ask=ask,
         ),
         leeway_seconds=leeway_seconds,
         now=now,
@@ -217,7 +223,7 @@ def create_application(
     return FhirServer(base_url=base_url, issuer=issuer, validator=validator, resources=resources)
 
 
-def application_of(issuer: str, base_url: str, patients_path: Path) -> "WSGIApplication":
+def application_of(issuer: str, base_url: str, patients_path: Path, *, ask: Ask = ask) -> "WSGIApplication":
     """Build the application for a Wardkey at `issuer`, with the synthetic records of the people in a JSON file."""
     return create_application(
         base_url=base_url,
@@ -225,12 +231,13 @@ def application_of(issuer: str, base_url: str, patients_path: Path) -> "WSGIAppl
         jwks_url=f"{issuer}/.well-known/jwks.json",
         verify_url=f"{issuer}/api/token/verify/",
         resources=PatientsFile(patients_path).compartment,
+        ask=ask,
     )
 
 
-def from_environment() -> "WSGIApplication":
+def from_environment(*, ask: Ask = ask) -> "WSGIApplication":
     """Build the application from WARDKEY_ISSUER, WARDKEY_FHIR_BASE and WARDKEY_DATA_DIR/demo-patients.json."""
     issuer = os.environ.get("WARDKEY_ISSUER", "http://127.0.0.1:8000").rstrip("/")
     base_url = os.environ.get("WARDKEY_FHIR_BASE", f"{issuer}/fhir").rstrip("/")
     folder = Path(os.environ.get("WARDKEY_DATA_DIR", ".local"))
-    return application_of(issuer, base_url, folder / "demo-patients.json")
+    return application_of(issuer, base_url, folder / "demo-patients.json", ask=ask)

@@ -21,7 +21,7 @@ from typing import Any
 
 import jwt
 
-from .outbound import Unreachable, ask, require_http
+from .outbound import Ask, Unreachable, ask, require_http
 
 SIZE_LIMIT_BYTES = 65_536
 DEFAULT_MAX_AGE_SECONDS = 300
@@ -48,9 +48,15 @@ class PublishedKeys:
     """The key set of one issuer. Safe to share between threads. `clock` returns seconds that never go back."""
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = 2.0, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
+        ask: Ask = ask,
     ) -> None:
         self._url = require_http(url)
+        self._ask = ask
         self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._snapshot = _Snapshot({}, -math.inf)
@@ -81,7 +87,7 @@ class PublishedKeys:
         if self._clock() < self._next_fetch_at:
             return
         try:
-            answer = ask(self._url, timeout_seconds=self._timeout_seconds, size_limit=SIZE_LIMIT_BYTES)
+            answer = self._ask(self._url, timeout_seconds=self._timeout_seconds, size_limit=SIZE_LIMIT_BYTES)
             if answer.status != 200:
                 raise Unreachable("the key set is not there")
             keys = parse_key_set(answer.body)

@@ -11,7 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 CHUNK_BYTES = 16_384
 
@@ -27,6 +27,14 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Ask(Protocol):
+    """How a request gets to the issuer: `ask` below, or for an issuer in this process `in_process.asker`."""
+
+    def __call__(
+        self, url: str, *, body: bytes | None = None, timeout_seconds: float, size_limit: int
+    ) -> Answer: ...
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from .outbound import Unreachable, ask, require_http
+from .outbound import Ask, Unreachable, ask, require_http
 
 SIZE_LIMIT_BYTES: Final = 16_384
 CACHE_ENTRIES: Final = 4_096
@@ -30,8 +30,10 @@ class Standing:
         timeout_seconds: float = 2.0,
         cache_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        ask: Ask = ask,
     ) -> None:
         self._verify_url = require_http(verify_url)
+        self._ask = ask
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._cache_seconds = cache_seconds
@@ -45,7 +47,7 @@ class Standing:
             return True
         asked_at = self._clock()
         body = json.dumps({"token": token}).encode("ascii")
-        answer = ask(
+        answer = self._ask(
             self._verify_url, body=body, timeout_seconds=self._timeout_seconds, size_limit=SIZE_LIMIT_BYTES
         )
         if answer.status == 401:
