@@ -239,10 +239,15 @@ def main(argv: list[str]) -> int:
         return 1
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "idp.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from environs import EnvError
 
     try:
         execute_from_command_line(argv)
+    except (ImproperlyConfigured, EnvError) as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 1

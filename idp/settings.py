@@ -3,13 +3,17 @@
 A secret S is read from the variable S, or the file named by S_FILE, or the file secrets/s in the data directory
 (which is how the embedded default of `manage.py up` keeps its own). Everything else is a plain variable; the table
 in docs/settings.md lists them all and a test holds it to this file.
+
+What can be wrong with the values is said by the system checks (idp/checks.py); only a secret's file that cannot be
+read stops every command here, because going on without it would mean another database or other keys.
 """
 
 import os
 from pathlib import Path
 from secrets import token_urlsafe
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -18,10 +22,24 @@ DATA_DIR = Path(env.str("WARDKEY_DATA_DIR", str(BASE_DIR / ".local"))).absolute(
 
 
 def secret(name: str) -> str:
-    """Return a secret, without the newline that editors leave at the end of a file; empty when there is none."""
+    """Return a secret, without the newline that editors leave at the end of a file; empty when there is none.
+
+    Raises ImproperlyConfigured when S_FILE names a file that cannot be read or is empty.
+    """
     if value := os.environ.get(name):
         return value
-    path = Path(os.environ.get(f"{name}_FILE") or DATA_DIR / "secrets" / name.lower())
+    if named := os.environ.get(f"{name}_FILE"):
+        try:
+            value = Path(named).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a text file"
+            raise ImproperlyConfigured(
+                f"{name}_FILE names {named}, which cannot be read: {reason}."
+            ) from None
+        if not value:
+            raise ImproperlyConfigured(f"{name}_FILE names {named}, which is empty.")
+        return value
+    path = DATA_DIR / "secrets" / name.lower()
     return path.read_text().strip() if path.is_file() else ""
 
 
@@ -35,7 +53,8 @@ HTTPS = _issuer.scheme == "https"
 
 # Checks and migrations must start without secrets: a key that nobody knows and that dies with the process stands in,
 # and idp.wsgi refuses to serve with it.
-SECRETS_MISSING = not all(map(secret, ("WARDKEY_SECRET_KEY", "WARDKEY_ENCRYPTION_KEYS", "WARDKEY_HASH_KEY")))
+REQUIRED_SECRETS = ("WARDKEY_SECRET_KEY", "WARDKEY_ENCRYPTION_KEYS", "WARDKEY_HASH_KEY")
+SECRETS_MISSING = [name for name in REQUIRED_SECRETS if not secret(name)]
 SECRET_KEY = secret("WARDKEY_SECRET_KEY") or token_urlsafe(64)
 WARDKEY_ENCRYPTION_KEYS = secret("WARDKEY_ENCRYPTION_KEYS")
 WARDKEY_HASH_KEY = secret("WARDKEY_HASH_KEY")
@@ -127,12 +146,28 @@ TEMPLATES = [
 # --- Database, cache, queue ---------------------------------------------------------------------------------------
 DATABASE_URL = secret("DATABASE_URL")
 if DATABASE_URL:
+    # A database that hangs or is locked must become a 503, not a queue of waiting people. Migrations set 0: no limit.
+    _statement_seconds = env.int("WARDKEY_STATEMENT_TIMEOUT_SECONDS", 15)
     DATABASES = {"default": env.dj_db_url("_WARDKEY_DATABASE", DATABASE_URL)}
     DATABASES["default"]["OPTIONS"] = {
-        # Connections go back to a pool after each request: a thread that the server ends leaks none.
-        "pool": {"min_size": 1, "max_size": env.int("WARDKEY_DATABASE_POOL_SIZE", 16), "timeout": 10},
+        # Connections go back to a pool after each request: a thread that the server ends leaks none. A short
+        # reconnect_timeout makes the pool ask anew for each request; its own pauses double with the outage's length.
+        "pool": {
+            "min_size": 1,
+            "max_size": env.int("WARDKEY_DATABASE_POOL_SIZE", 16),
+            "timeout": 5,
+            "reconnect_timeout": 5,
+        },
         "server_side_binding": True,
         "prepare_threshold": 3,
+        "connect_timeout": 3,
+        # When the host is gone without a word, TCP notices within about ten seconds.
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "options": f"-c statement_timeout={_statement_seconds}s -c lock_timeout=5s"
+        " -c idle_in_transaction_session_timeout=60s",
         **DATABASES["default"].get("OPTIONS", {}),
     }
 else:
@@ -147,9 +182,16 @@ else:
             },
         }
     }
+# Shared by all processes, whichever it is: throttling and replay marks live here, so never memory of a process.
 REDIS_URL = secret("REDIS_URL")
 if REDIS_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": REDIS_URL,
+            "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 2},
+        }
+    }
 else:
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "wardkey_cache"}
@@ -158,11 +200,15 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL")
 if CELERY_BROKER_URL:
-    # Without the two restore settings an abandoned message waits for minutes after a worker was killed.
+    # Without the two restore settings an abandoned message waits for minutes after a worker was killed. The
+    # visibility time-out must be longer than the longest task, or that task is started twice.
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
         "visibility_timeout": 900,
         "unacked_restore_interval": 2,
         "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
     }
 else:
     _broker = DATA_DIR / "broker"
@@ -177,8 +223,14 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
+# The worker of `manage.py up` uses threads, which cannot be ended; in production these limits hold (pool prefork).
+CELERY_TASK_SOFT_TIME_LIMIT = 540
 CELERY_TASK_TIME_LIMIT = 600
+CELERY_BROKER_CONNECTION_TIMEOUT = 3
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # wait for the queue however long it is away
+# What was running when the queue went away will be delivered again: stop it here. Every task may be started again.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -194,6 +246,20 @@ CELERY_BEAT_SCHEDULE = {
         "tokens.remove_ended_refresh_families": 3600,
     }.items()
 }
+
+# --- E-mail -------------------------------------------------------------------------------------------------------
+# smtp:// always upgrades with STARTTLS; smtps:// speaks TLS from the first byte; there is no third way.
+WARDKEY_SMTP_URL = secret("WARDKEY_SMTP_URL")
+_smtp = urlsplit(WARDKEY_SMTP_URL)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if WARDKEY_SMTP_URL else 'dummy'}.EmailBackend"
+EMAIL_HOST = _smtp.hostname or "localhost"
+EMAIL_USE_SSL = _smtp.scheme == "smtps"
+EMAIL_USE_TLS = not EMAIL_USE_SSL
+EMAIL_PORT = _smtp.port or (465 if EMAIL_USE_SSL else 587)
+EMAIL_HOST_USER = unquote(_smtp.username or "")
+EMAIL_HOST_PASSWORD = unquote(_smtp.password or "")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("WARDKEY_EMAIL_FROM", f"wardkey@{_issuer.hostname}")
 
 # --- Signing in ---------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
