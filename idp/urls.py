@@ -5,6 +5,8 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+import accounts.admin  # noqa: F401 (the three register the portal's pages)
+import audit.admin  # noqa: F401
 import tokens.admin  # noqa: F401
 from accounts.views import home
 from idp import health
