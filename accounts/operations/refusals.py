@@ -1,37 +1,12 @@
-"""Refusals: a stable code, a fixed sentence, and their entry in the ledger."""
-
-from django.db import models, transaction
+"""What operations refuse with: the ledger's floor defines it, so that its portal machinery can show it as well."""
 
 from accounts.models import User
-from audit import ledger
-from audit.events import EventType, Outcome
+from audit.refusals import Refused, record
 
-
-class Refused(Exception):
-    """An operation that may not happen. `code` is stable; the sentence never holds input."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
+__all__ = ["Refused", "record", "require"]
 
 
 def require(by: User, permission: str) -> None:
     """Raise Refused unless this person holds this permission ("app.codename")."""
     if not by.has_perm(permission):
         raise Refused("not_permitted", "You do not have the permission for this.")
-
-
-def record(
-    refused: Refused, *, operation: str, by: User, obj: models.Model | None = None, patient: str = ""
-) -> None:
-    """Record a refusal in a transaction of its own; called by views and commands after the operation raised."""
-    with transaction.atomic():
-        ledger.record(
-            EventType.OPERATION_REFUSED,
-            outcome=Outcome.REFUSED,
-            by=by,
-            obj=obj,
-            patient=patient,
-            reason_code=refused.code,
-            details={"operation": operation},
-        )
