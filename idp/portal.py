@@ -1,10 +1,21 @@
-"""The portal: Django's admin under Wardkey's name, entered by permission and not by a flag."""
+"""The portal: Django's admin under Wardkey's name, entered by permission and not by a flag.
+
+Whoever is turned away from one of its pages gets a 403, and the ledger an entry about it.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+
+from audit import refusals
+from audit.context import Person
+from audit.refusals import Refused
 
 
 class Portal(admin.AdminSite):
@@ -21,5 +32,28 @@ class Portal(admin.AdminSite):
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         """Send people to the one sign-in form; refuse those who are signed in and may not enter."""
         if request.user.is_authenticated:
+            record_refusal(request)
             raise PermissionDenied
         return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME, "/admin/"))
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """Record it when a page refuses; by then the page's own transaction has been undone."""
+        inner = super().admin_view(view, cacheable)
+
+        @wraps(inner)
+        def recorded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return inner(request, *args, **kwargs)
+            except PermissionDenied:
+                record_refusal(request)
+                raise
+
+        return recorded
+
+
+def record_refusal(request: HttpRequest) -> None:
+    """Record that a page was refused to the signed-in person; the page by its name, for an address may hold more."""
+    match = request.resolver_match
+    operation = match.view_name if match else ""
+    refused = Refused("not_permitted", "You do not have the permission for this.")
+    refusals.record(refused, operation=operation, by=cast(Person, request.user))
