@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.models import CareTeam, CareTeamMember, CareTeamPatient, Patient, PatientAccessGrant, Role, User
 from accounts.operations import access_grants, role_assignments, users
@@ -76,16 +77,20 @@ def seed(now: datetime.datetime) -> dict[str, Any]:
 
 def grant_rosa(people: dict[str, User], rosa: Patient, now: datetime.datetime) -> PatientAccessGrant:
     """Return Dr Okafor's access grant for Rosa, asked for by Sam and approved by Vera if there is none in force."""
-    in_force = (
-        PatientAccessGrant.objects.in_force(now).filter(patient=rosa, grantee_user=people["okafor"]).first()
-    )
-    if in_force:
+    if in_force := grants_of_rosa(people, rosa, now).first():
         return in_force
     asked = access_grants.request(
         patient=rosa, grantee_user=people["okafor"], scopes=CONSULT_SCOPE, ends_at=now + datetime.timedelta(days=30),
         reason="Cardiology consult", by=people["sam"], now=now,
     )  # fmt: skip
     return access_grants.approve(grant=asked, by=people["vera"], now=now)
+
+
+def grants_of_rosa(
+    people: dict[str, User], rosa: Patient, now: datetime.datetime
+) -> QuerySet[PatientAccessGrant]:
+    """Return what gives Dr Okafor access to Rosa now."""
+    return PatientAccessGrant.objects.in_force(now).filter(patient=rosa, grantee_user=people["okafor"])
 
 
 def write_private(path: Path, document: dict[str, Any]) -> None:

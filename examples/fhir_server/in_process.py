@@ -9,8 +9,8 @@ import http.client
 import io
 import sys
 import urllib.parse
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from .outbound import Answer, Ask, Unreachable, require_http
 
@@ -42,7 +42,7 @@ def asker(application: "WSGIApplication") -> Ask:
         headers = http.client.HTTPMessage()  # what a socket's answer has: names in any letter case
         for name, value in pairs:
             headers[name] = value
-        return Answer(int(status.split()[0]), headers, received)
+        return Answer(int(status.split()[0]), cast("Mapping[str, str]", headers), received)
 
     return ask
 
