@@ -16,9 +16,12 @@ class Refused(Exception):
 
 
 def record(
-    refused: Refused, *, operation: str, by: Person, obj: models.Model | None = None, patient: str = ""
+    refused: Refused, *, operation: str, by: Person | None, obj: models.Model | None = None, patient: str = ""
 ) -> None:
-    """Record a refusal in a transaction of its own; called by views and commands after the operation raised."""
+    """Record a refusal in a transaction of its own; called by views and commands after the operation raised.
+
+    `by` is None for an operator on the machine who named no account.
+    """
     with transaction.atomic():
         ledger.record(
             EventType.OPERATION_REFUSED,
