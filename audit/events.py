@@ -78,6 +78,7 @@ class EventType(models.TextChoices):
     # The ledger itself
     LEDGER_READ = "audit:event:read", "Ledger read"
     LEDGER_EXPORTED = "audit:event:export", "Ledger exported"
+    DATABASE_ROLE_RESTRICTED = "audit:database_role:restrict", "Database role restricted"
 
 
 def event_choices() -> list[tuple[str, str]]:

@@ -12,10 +12,12 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-@celeryd_init.connect
 def refuse_without_secrets(**kwargs: Any) -> None:
     """End a worker that could not open what the web server sealed, as idp.wsgi does; beat needs no secret."""
     from django.conf import settings
 
     if settings.SECRETS_MISSING:
         raise SystemExit(f"The worker needs {', '.join(settings.SECRETS_MISSING)}, or their _FILE.")
+
+
+celeryd_init.connect(refuse_without_secrets)
