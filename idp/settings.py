@@ -332,6 +332,9 @@ STORAGES = {
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+DATE_FORMAT = "j M Y"
+DATETIME_FORMAT = "j M Y, H:i"
+TIME_FORMAT = "H:i"
 
 # --- The API ------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
