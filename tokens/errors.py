@@ -6,20 +6,43 @@ the same; the sentence never echoes input.
 
 from typing import ClassVar
 
+from audit.context import Person
+
 
 class OAuthError(Exception):
-    """A request that is refused. `reason` says exactly why, for the ledger."""
+    """A request that is refused. `reason` says exactly why, for the ledger.
+
+    Args:
+        by: whose own token or password was refused, where that is proven.
+        subject: whom the refused token speaks of, where somebody else may have presented it.
+        recorded: the ledger has this refusal already.
+    """
 
     code: ClassVar[str]
     status: ClassVar[int] = 400
     detail: ClassVar[str]
 
-    def __init__(self, reason: str = "", *, client: str = "", subject: str = "", session: str = "") -> None:
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        by: Person | None = None,
+        client: str = "",
+        subject: str = "",
+        session: str = "",
+        patient: str = "",
+        purpose_of_use: str = "",
+        recorded: bool = False,
+    ) -> None:
         super().__init__(self.code)
         self.reason = reason or self.code
+        self.by = by
         self.client = client
         self.subject = subject
         self.session = session
+        self.patient = patient
+        self.purpose_of_use = purpose_of_use
+        self.recorded = recorded
 
 
 class InvalidRequest(OAuthError):
@@ -100,6 +123,14 @@ class AccessDenied(OAuthError):
     detail = "Access to this patient is not allowed."
 
 
+class NotFound(OAuthError):
+    """RFC 9110 section 15.5.5."""
+
+    code = "not_found"
+    status = 404
+    detail = "There is nothing at this address."
+
+
 class MethodNotAllowed(OAuthError):
     """RFC 9110 section 15.5.6."""
 
@@ -109,7 +140,7 @@ class MethodNotAllowed(OAuthError):
 
 
 class TemporarilyUnavailable(OAuthError):
-    """RFC 6749 section 4.1.2.1: the database is locked or away."""
+    """RFC 6749 section 4.1.2.1: the database is locked or away, or no key may sign."""
 
     code = "temporarily_unavailable"
     status = 503

@@ -10,12 +10,12 @@ from django.db import transaction
 
 from accounts.access import lookup
 from accounts.access import scopes as smart
-from accounts.access.decision import ClientPolicy, Decision, Question, decide
+from accounts.access.decision import Decision, Question, decide
 from accounts.models import User
 from accounts.purposes import PURPOSES_OF_USE
 from audit import ledger
 from audit.events import EventType
-from tokens import jose, refresh_families, refresh_tokens
+from tokens import jose, key_ring, refresh_families, refresh_tokens
 from tokens.claims import BASE_SCOPE, base_claims, patient_claims
 from tokens.errors import (
     AccessDenied,
@@ -79,14 +79,16 @@ def refresh(*, presented: str, now: datetime.datetime) -> Issued:
         token = refresh_tokens.parse(presented)
     except refresh_tokens.NotARefreshToken as error:
         raise InvalidGrant("not_a_refresh_token") from error
+    key_ring.current().signer(jose.ALGORITHM)  # if nothing can sign, the token must not be used up
     jti = str(uuid.uuid4())
     behind, successor = refresh_families.rotate(token, jti=jti, now=now)
+    lifetime = behind.seconds_left(now, most=settings.BASE_TOKEN_SECONDS)
     claims = base_claims(
         issuer=settings.WARDKEY_ISSUER, subject=behind.subject.pk, client_id=behind.client_id, family=behind.family,
         scope=behind.scope, auth_time=behind.auth_time, acr=behind.acr, amr=behind.amr, now=now,
-        lifetime=settings.BASE_TOKEN_SECONDS, jti=jti,
+        lifetime=lifetime, jti=jti,
     )  # fmt: skip
-    return Issued(jose.mint(claims, typ=jose.ACCESS_TOKEN), successor.text, settings.BASE_TOKEN_SECONDS)
+    return Issued(jose.mint(claims, typ=jose.ACCESS_TOKEN), successor.text, lifetime)
 
 
 def for_patient(
@@ -96,22 +98,20 @@ def for_patient(
 
     Raises InvalidToken, InvalidRequest, InvalidScope, and AccessDenied: the same for every patient, real or not.
     """
+    if "patient" in base:
+        raise InvalidToken("not_a_base_token")
     if purpose_of_use not in PURPOSES_OF_USE:
         raise InvalidRequest("unknown_purpose_of_use")
     wanted = _patient_scopes(scope)
     behind = _standing_sign_in(base, now)
     key = _as_uuid(patient)
     decision = _decide(behind, key, purpose_of_use, wanted, now)
-    lifetime = settings.PATIENT_TOKEN_SECONDS
-    if decision.allowed and decision.until is not None:
-        lifetime = min(lifetime, int((decision.until - now).total_seconds()))
+    lifetime = behind.seconds_left(now, most=settings.PATIENT_TOKEN_SECONDS, until=decision.until)
     if not decision.allowed or lifetime < 1:
         raise AccessDenied(
-            str(decision.reason),
-            client=behind.client_id,
-            subject=str(behind.subject.pk),
-            session=str(behind.family),
-        )
+            str(decision.reason) if not decision.allowed else "ends_now", by=behind.subject, client=behind.client_id,
+            session=str(behind.family), patient=str(key), purpose_of_use=purpose_of_use,
+        )  # fmt: skip
     jti = str(uuid.uuid4())
     granted = smart.join(decision.scopes)
     claims = patient_claims(
@@ -135,18 +135,12 @@ def check(*, token: str, now: datetime.datetime) -> dict[str, Any]:
     """
     audiences = (settings.WARDKEY_ISSUER, settings.WARDKEY_FHIR_BASE)
     try:
-        claims = jose.verify(token, typ=jose.ACCESS_TOKEN, audiences=audiences)
+        claims = jose.verify(token, typ=jose.ACCESS_TOKEN, audiences=audiences, now=now)
     except jose.TokenError as error:
         raise InvalidToken(str(error)) from error
     behind = _standing_sign_in(claims, now)
     if "patient" in claims:
-        wanted = smart.parse(claims["scope"])
-        decision = _decide(behind, _as_uuid(claims["patient"]), claims["purpose_of_use"], wanted, now)
-        if not decision.allowed or smart.intersect(wanted, decision.scopes) != wanted:
-            raise InvalidToken(
-                f"basis_gone:{decision.reason}", client=behind.client_id, subject=str(behind.subject.pk),
-                session=str(behind.family),
-            )  # fmt: skip
+        _require_basis(behind, claims, now)
     return claims
 
 
@@ -160,7 +154,7 @@ def revoke(*, token: str, now: datetime.datetime) -> bool:
         pass
     audiences = (settings.WARDKEY_ISSUER, settings.WARDKEY_FHIR_BASE)
     try:
-        claims = jose.verify(token, typ=jose.ACCESS_TOKEN, audiences=audiences)
+        claims = jose.verify(token, typ=jose.ACCESS_TOKEN, audiences=audiences, now=now)
     except jose.TokenError:
         return False
     return refresh_families.revoke(_as_uuid(claims.get("sid")), reason="revoked_by_client", now=now)
@@ -176,6 +170,21 @@ def _standing_sign_in(claims: dict[str, Any], now: datetime.datetime) -> SignIn:
     return behind
 
 
+def _require_basis(behind: SignIn, claims: dict[str, Any], now: datetime.datetime) -> None:
+    """Raise InvalidToken unless a patient token would be issued again now, with all its scopes."""
+    patient, purpose_of_use = _as_uuid(claims["patient"]), claims.get("purpose_of_use", "")
+    try:
+        wanted = smart.parse(claims["scope"])
+    except smart.InvalidScope as error:
+        raise InvalidToken("malformed_scope") from error
+    decision = _decide(behind, patient, purpose_of_use, wanted, now)
+    if not decision.allowed or decision.scopes != wanted:
+        raise InvalidToken(
+            f"basis_gone:{decision.reason}", client=behind.client_id, subject=str(behind.subject.pk),
+            session=str(behind.family), patient=str(patient), purpose_of_use=purpose_of_use,
+        )  # fmt: skip
+
+
 def _decide(
     behind: SignIn,
     patient: uuid.UUID,
@@ -183,13 +192,7 @@ def _decide(
     wanted: tuple[smart.Scope, ...],
     now: datetime.datetime,
 ) -> Decision:
-    client = Client.objects.get(client_id=behind.client_id)
-    limits = ClientPolicy(
-        active=client.is_active,
-        purposes=frozenset(client.purposes_of_use) or None,
-        scopes=smart.parse(client.scope) or None,
-    )
-    facts, _ = lookup.gather(user=behind.subject.pk, patient=patient, client=limits, now=now)
+    facts, _ = lookup.gather(user=behind.subject.pk, patient=patient, client=behind.client_policy, now=now)
     return decide(Question(purpose_of_use, wanted), facts, now)
 
 

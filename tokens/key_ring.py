@@ -1,8 +1,10 @@
 """The key ring: an immutable snapshot of the signing keys, one for each process.
 
-Private keys are unwrapped and parsed only when a snapshot is built (parsing an RSA key costs 40 ms). A snapshot is
-replaced when the epoch in the database moves, which is looked at every KEY_RING_POLL_SECONDS at most; an unknown kid
-forces one look, once a second at most, so that made-up kids cannot be turned into queries.
+Private keys are unwrapped and parsed only when a snapshot is built (parsing an RSA key costs 40 ms). What verifies and
+is published is derived from the sealed private part and not read from the public column: whoever can only write to the
+database cannot slip in a key of their own. A snapshot is replaced when the epoch in the database moves, which is looked
+at every KEY_RING_POLL_SECONDS at most; an unknown kid forces one look, once a second at most, so that made-up kids
+cannot be turned into queries.
 """
 
 import hashlib
@@ -10,21 +12,19 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from django.conf import settings
-from jwt import PyJWK
 
 from crypto import envelope
+from tokens.jwk import PublicKey, public_jwk
 from tokens.models import KeyRingEpoch, SigningKey
 
 FORCED_LOOK_SECONDS = 1.0
 
 PrivateKey = EllipticCurvePrivateKey | RSAPrivateKey
-PublicKey = EllipticCurvePublicKey | RSAPublicKey
 
 
 class NoSigningKey(Exception):
@@ -81,14 +81,14 @@ def current() -> KeyRing:
     """Return the snapshot, at most one poll old. One indexed SELECT when a poll is due, else no I/O."""
     if _ring is not None and time.monotonic() - _looked_at < settings.KEY_RING_POLL_SECONDS:
         return _ring
-    return _look()
+    return _look(settings.KEY_RING_POLL_SECONDS)
 
 
 def verifier(kid: str) -> Verifier | None:
     """Return the public key of a kid from our own store, looking again once when it is unknown."""
     found = current().verifiers.get(kid)
     if found is None and time.monotonic() - _looked_at >= FORCED_LOOK_SECONDS:
-        found = _look().verifiers.get(kid)
+        found = _look(FORCED_LOOK_SECONDS).verifiers.get(kid)
     return found
 
 
@@ -99,9 +99,12 @@ def forget() -> None:
         _ring, _looked_at = None, float("-inf")
 
 
-def _look() -> KeyRing:
+def _look(oldest: float) -> KeyRing:
+    """Look at the epoch, unless another thread did so within `oldest` seconds while this one waited for it."""
     global _ring, _looked_at
     with _lock:
+        if _ring is not None and time.monotonic() - _looked_at < oldest:
+            return _ring
         epoch = KeyRingEpoch.objects.filter(pk=1).values_list("epoch", flat=True).first() or 0
         if _ring is None or _ring.epoch != epoch:
             _ring = _build(epoch)
@@ -114,9 +117,13 @@ def _build(epoch: int) -> KeyRing:
     keys = list(
         SigningKey.objects.filter(state__in=[states.PENDING, states.ACTIVE, states.RETIRING]).order_by("kid")
     )
-    signers = {key.algorithm: Signer(key.kid, _unseal(key)) for key in keys if key.state == states.ACTIVE}
-    verifiers = {key.kid: Verifier(key.algorithm, _public(key.public_jwk)) for key in keys}
-    jwks = json.dumps({"keys": [key.public_jwk for key in keys]}, separators=(",", ":")).encode()
+    private = {key.kid: _unseal(key) for key in keys}
+    signers = {key.algorithm: Signer(key.kid, private[key.kid]) for key in keys if key.state == states.ACTIVE}
+    verifiers = {key.kid: Verifier(key.algorithm, private[key.kid].public_key()) for key in keys}
+    published = [public_jwk(verifier.key, verifier.algorithm) for verifier in verifiers.values()]
+    if [jwk["kid"] for jwk in published] != list(verifiers):
+        raise envelope.CannotOpen("a signing key is not the one that its kid names")
+    jwks = json.dumps({"keys": published}, separators=(",", ":")).encode()
     return KeyRing(epoch, signers, verifiers, jwks, f'"{hashlib.sha256(jwks).hexdigest()[:32]}"')
 
 
@@ -125,8 +132,3 @@ def _unseal(key: SigningKey) -> PrivateKey:
     der = envelope.open_sealed(key.private_key, additional_data(key.kid, key.algorithm))
     # The key was checked when it was made and the envelope authenticates it: checking again costs 40 ms for RSA.
     return load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)  # type: ignore[return-value]
-
-
-def _public(jwk: dict[str, Any]) -> PublicKey:
-    key: PublicKey = PyJWK.from_dict(jwk).key
-    return key

@@ -4,17 +4,12 @@ Every change locks the one row of KeyRingEpoch first and counts it up in the sam
 cannot interleave and every process notices (BEGIN IMMEDIATE does the same on SQLite).
 """
 
-import base64
 import datetime
-import hashlib
-import json
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.conf import settings
 from django.db import transaction
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from accounts.models import User
 from accounts.operations.refusals import Refused, require
@@ -22,6 +17,7 @@ from audit import ledger
 from audit.events import EventType, Outcome
 from crypto import envelope
 from tokens import key_ring
+from tokens.jwk import public_jwk
 from tokens.models import KeyRingEpoch, SigningKey
 from tokens.rotation import Action, KeyFacts, Policy, Verb, plan
 
@@ -111,13 +107,6 @@ def revoke(*, kid: str, reason: str, by: User | None, now: datetime.datetime) ->
     return key
 
 
-def thumbprint(jwk: dict[str, Any]) -> str:
-    """Return the RFC 7638 thumbprint of a public JWK: BASE64URL without padding of SHA-256, 43 characters."""
-    members = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}[jwk["kty"]]
-    canonical = json.dumps({name: jwk[name] for name in members}, separators=(",", ":"), sort_keys=True)
-    return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
-
-
 def _lock_ring() -> None:
     KeyRingEpoch.objects.get_or_create(pk=1)
     KeyRingEpoch.objects.select_for_update().get(pk=1)
@@ -133,18 +122,16 @@ def _publish(algorithm: str, *, by: User | None, now: datetime.datetime) -> str:
     private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     if algorithm == "ES256":
         private = ec.generate_private_key(ec.SECP256R1())
-        jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
     else:
         private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-        jwk = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    kid = thumbprint(jwk)
-    public = {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
+    jwk = public_jwk(private.public_key(), algorithm)
+    kid = jwk["kid"]
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     key = SigningKey.objects.create(
         kid=kid,
         algorithm=algorithm,
         state=State.PENDING,
-        public_jwk={**public, "kid": kid, "alg": algorithm, "use": "sig"},
+        public_jwk=jwk,
         private_key=envelope.seal(der, key_ring.additional_data(kid, algorithm)),
         created_at=now,
     )

@@ -6,14 +6,18 @@ what the decision needs), the ledger's INSERT, COMMIT.
 """
 
 import datetime
+import json
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
-from accounts.access.decision import Account, Reason, standing
+from accounts.access import scopes as smart
+from accounts.access.decision import Account, ClientPolicy, Reason, earliest, standing
 from accounts.access.lookup import Subject
 from accounts.models import User
 from audit import ledger
@@ -24,7 +28,7 @@ from tokens.errors import InvalidGrant
 from tokens.models import Client, RefreshFamily
 from tokens.refresh_tokens import RefreshToken
 
-FACTS = """user_id, scope, acr, amr, auth_time,
+FACTS = """user_id, scope, acr, amr, auth_time, expires_at,
  (SELECT username FROM accounts_user WHERE id = user_id), (SELECT state FROM accounts_user WHERE id = user_id),
  (SELECT ends_at FROM accounts_user WHERE id = user_id), (SELECT client_id FROM tokens_client WHERE id = {fk}),
  (SELECT is_active FROM tokens_client WHERE id = {fk}), (SELECT ends_at FROM tokens_client WHERE id = {fk})
@@ -37,7 +41,14 @@ UPDATE tokens_refreshfamily
 RETURNING {FACTS}
 """  # noqa: S608 (no input)
 REPEAT = f"SELECT {FACTS} FROM tokens_refreshfamily WHERE id = %s"  # noqa: S608 (no input)
-STANDING = f"SELECT {FACTS}, revoked_at FROM tokens_refreshfamily WHERE id = %s"  # noqa: S608 (no input)
+STANDING = f"""
+SELECT {FACTS}, revoked_at, (SELECT scope FROM tokens_client WHERE id = tokens_refreshfamily.client_id),
+       (SELECT CAST(purposes_of_use AS text) FROM tokens_client WHERE id = tokens_refreshfamily.client_id)
+  FROM tokens_refreshfamily WHERE id = %s
+"""  # noqa: S608 (no input)
+
+
+ACCOUNT_OVER = (Reason.ACCOUNT_NOT_ACTIVE, Reason.ACCOUNT_ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +61,33 @@ class SignIn:
     acr: str
     amr: str
     auth_time: datetime.datetime
+    expires_at: datetime.datetime
     account: Account
     client_id: str
     client_active: bool
     client_ends_at: datetime.datetime | None
     revoked: bool = False
+    client_policy: ClientPolicy = field(default_factory=ClientPolicy)
 
     def refusal(self, now: datetime.datetime) -> str:
         """Return why nothing may be issued from this sign-in, or an empty string."""
         if self.revoked:
             return "family_revoked"
+        if self.expires_at <= now:
+            return "family_expired"
         reason = standing(self.account, now)
         if reason is not Reason.ACCOUNT_ACTIVE:
             return str(reason)
         if not self.client_active or (self.client_ends_at is not None and self.client_ends_at <= now):
             return str(Reason.CLIENT_NOT_ACTIVE)
         return ""
+
+    def seconds_left(
+        self, now: datetime.datetime, *, most: int, until: datetime.datetime | None = None
+    ) -> int:
+        """Return how long a token issued now may live: `most` seconds, or to the first end of what it rests on."""
+        end = earliest(self.expires_at, self.account.ends_at, self.client_ends_at, until)
+        return most if end is None else min(most, int((end - now).total_seconds()))
 
 
 def open_family(
@@ -85,7 +107,9 @@ def open_family(
 def rotate(presented: RefreshToken, *, jti: str, now: datetime.datetime) -> tuple[SignIn, RefreshToken]:
     """Use a refresh token up and return its successor. `jti` is the access token's that goes out with it.
 
-    Raises InvalidGrant; a used token that comes back after the grace has then ended its family.
+    Raises InvalidGrant. A used token that comes back after the grace has then ended its family; so has any use while
+    the account may do nothing, for good. A client that is switched off is refused and its families stay: whoever
+    switches it on again has not signed everybody out.
     """
     successor = presented.successor()
     idle = now + datetime.timedelta(seconds=settings.REFRESH_IDLE_SECONDS)
@@ -104,10 +128,11 @@ def rotate(presented: RefreshToken, *, jti: str, now: datetime.datetime) -> tupl
                 _require_standing(sign_in, now)
                 _record(EventType.TOKEN_REFRESHED, sign_in, jti=jti, now=now)
                 return sign_in, successor
+        return _not_current(presented, successor, jti=jti, now=now)
     except InvalidGrant as refusal:
-        revoke(presented.family, reason=refusal.reason, now=now)
+        if refusal.reason in ACCOUNT_OVER:
+            revoke(presented.family, reason=refusal.reason, now=now)
         raise
-    return _not_current(presented, successor, jti=jti, now=now)
 
 
 def _not_current(
@@ -115,7 +140,7 @@ def _not_current(
 ) -> tuple[SignIn, RefreshToken]:
     """Judge a genuine token that is not the current one: a repeat within the grace, or reuse."""
     with transaction.atomic():
-        family = RefreshFamily.objects.select_for_update().filter(pk=presented.family).first()
+        family = _locked().filter(pk=presented.family).first()
         if family is None:
             raise InvalidGrant("family_unknown")
         if family.revoked_at is not None:
@@ -131,13 +156,13 @@ def _not_current(
             _record(EventType.TOKEN_REPEATED, sign_in, jti=jti, now=now)
             return sign_in, successor
         _end(family, reason="reuse", now=now, event=EventType.TOKEN_REUSED, outcome=Outcome.SERIOUS)
-    raise InvalidGrant("reuse", session=str(presented.family), subject=str(family.user_id))
+    raise InvalidGrant("reuse", recorded=True)
 
 
 def revoke(key: uuid.UUID, *, reason: str, now: datetime.datetime, by: Any = None) -> bool:
     """End a family: every token that descends from it is refused at its next use. Return whether it was open."""
     with transaction.atomic():
-        family = RefreshFamily.objects.select_for_update().filter(pk=key, revoked_at__isnull=True).first()
+        family = _locked().filter(pk=key, revoked_at__isnull=True).first()
         if family is None:
             return False
         _end(
@@ -156,7 +181,11 @@ def sign_in_of(key: uuid.UUID) -> SignIn | None:
     with connection.cursor() as cursor:
         cursor.execute(STANDING, [uuid_parameter(key)])
         row = cursor.fetchone()
-    return _sign_in(key, row[:-1], revoked=row[-1] is not None) if row else None
+    if row is None:
+        return None
+    *facts, revoked_at, scope, purposes = row
+    policy = ClientPolicy(purposes=frozenset(json.loads(purposes)) or None, scopes=smart.parse(scope) or None)
+    return replace(_sign_in(key, facts), revoked=revoked_at is not None, client_policy=policy)
 
 
 def remove_ended(now: datetime.datetime) -> int:
@@ -177,16 +206,18 @@ def _end(
     family.save(update_fields=["revoked_at", "revocation_reason"])
     ledger.record(
         event, outcome=outcome, by=by, obj=family, object_label=str(family), session=str(family.pk),
-        client=Client.objects.values_list("client_id", flat=True).get(pk=family.client_id), reason_code=reason[:64],
-        details={"user": str(family.user_id)}, now=now,
+        client=family.client.client_id, reason_code=reason[:64], details={"user": str(family.user_id)}, now=now,
     )  # fmt: skip
+
+
+def _locked() -> QuerySet[RefreshFamily]:
+    """Return the families, each locked until commit when it is read, with their client in the same statement."""
+    return RefreshFamily.objects.select_for_update(of=("self",)).select_related("client")
 
 
 def _require_standing(sign_in: SignIn, now: datetime.datetime) -> None:
     if refusal := sign_in.refusal(now):
-        raise InvalidGrant(
-            refusal, client=sign_in.client_id, subject=str(sign_in.subject.pk), session=str(sign_in.family)
-        )
+        raise InvalidGrant(refusal, by=sign_in.subject, client=sign_in.client_id, session=str(sign_in.family))
 
 
 def _record(event: EventType, sign_in: SignIn, *, jti: str, now: datetime.datetime) -> None:
@@ -195,10 +226,25 @@ def _record(event: EventType, sign_in: SignIn, *, jti: str, now: datetime.dateti
     )
 
 
-def _sign_in(family: uuid.UUID, row: tuple[Any, ...], *, revoked: bool = False) -> SignIn:
-    user, scope, acr, amr, auth_time, username, state, ends_at, client_id, client_active, client_ends_at = row
+def _sign_in(family: uuid.UUID, row: Sequence[Any]) -> SignIn:
+    (
+        user,
+        scope,
+        acr,
+        amr,
+        auth_time,
+        expires_at,
+        username,
+        state,
+        ends_at,
+        client_id,
+        client_active,
+        client_end,
+    ) = row
     when: Any = timestamp_from(auth_time)
+    expires: Any = timestamp_from(expires_at)
+    account = Account(state, timestamp_from(ends_at))
     return SignIn(
-        family, Subject(uuid_from(user), username), scope, acr, amr, when, Account(state, timestamp_from(ends_at)),
-        client_id, bool(client_active), timestamp_from(client_ends_at), revoked,
+        family, Subject(uuid_from(user), username), scope, acr, amr, when, expires, account,
+        client_id, bool(client_active), timestamp_from(client_end),
     )  # fmt: skip

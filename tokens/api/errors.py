@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError, transaction
+from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -10,7 +12,11 @@ from audit import ledger
 from audit.events import EventType, Outcome
 from tokens import errors
 from tokens.errors import OAuthError
+from tokens.key_ring import NoSigningKey
 
+# The database is locked or away, or the cache is, or the signing keys are not there yet: nothing was done.
+UNAVAILABLE = (OperationalError, InterfaceError, RedisError, NoSigningKey)
+RETRY_SECONDS = {errors.TemporarilyUnavailable.status: "5", errors.TooManyAttempts.status: "300"}
 TRANSLATED: tuple[tuple[type[Exception], type[OAuthError]], ...] = (
     (exceptions.NotAuthenticated, errors.NotAuthenticated),
     (exceptions.AuthenticationFailed, errors.InvalidToken),
@@ -18,16 +24,19 @@ TRANSLATED: tuple[tuple[type[Exception], type[OAuthError]], ...] = (
     (exceptions.UnsupportedMediaType, errors.UnsupportedMediaType),
     (exceptions.ParseError, errors.InvalidRequest),
     (exceptions.APIException, errors.InvalidRequest),
+    (PermissionDenied, errors.InvalidRequest),  # allauth's, when the client has no address
 )
 
 
 def answer(raised: Exception, context: dict[str, Any]) -> Response | None:
     """Return the answer to a refusal and record it; None (a bug, a 500 with a request id) for anything else."""
-    if isinstance(raised, (OperationalError, InterfaceError)):
+    if isinstance(raised, UNAVAILABLE):
         return _response(errors.TemporarilyUnavailable())
     refusal = _refusal(raised)
     if refusal is None:
         return None
+    if refusal.recorded:
+        return _response(refusal)
     request = context["request"]
     match = request.resolver_match
     try:
@@ -35,8 +44,11 @@ def answer(raised: Exception, context: dict[str, Any]) -> Response | None:
             ledger.record(
                 EventType.TOKEN_REFUSED,
                 outcome=Outcome.REFUSED,
+                by=refusal.by,
                 client=refusal.client[:64],
                 session=refusal.session[:64],
+                patient=refusal.patient,
+                purpose_of_use=refusal.purpose_of_use[:32],
                 reason_code=refusal.reason[:64],
                 details={
                     "endpoint": match.url_name if match else "",
@@ -44,7 +56,7 @@ def answer(raised: Exception, context: dict[str, Any]) -> Response | None:
                     "code": refusal.code,
                 },
             )
-    except (OperationalError, InterfaceError):
+    except UNAVAILABLE:
         return _response(errors.TemporarilyUnavailable())
     return _response(refusal)
 
@@ -58,8 +70,8 @@ def _refusal(raised: Exception) -> OAuthError | None:
 def _response(refusal: OAuthError) -> Response:
     response = Response({"code": refusal.code, "detail": refusal.detail}, status=refusal.status)
     if refusal.status == 401:
-        bearer = "" if refusal.code == "not_authenticated" else ' error="invalid_token"'
+        bearer = ' error="invalid_token"' if refusal.code == errors.InvalidToken.code else ""
         response["WWW-Authenticate"] = f"Bearer{bearer}"
-    if refusal.status == 503:
-        response["Retry-After"] = "5"
+    if refusal.status in RETRY_SECONDS:
+        response["Retry-After"] = RETRY_SECONDS[refusal.status]
     return response

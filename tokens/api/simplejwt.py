@@ -1,6 +1,6 @@
 """djangorestframework-simplejwt on the key ring. The only importer of it besides tokens.api.authentication.
 
-Its stock backend signs with one key of the settings and reads no `kid`; ours hands both directions to tokens.jose.
+Its stock backend signs with one key of the settings and reads no `kid`; ours verifies by tokens.jose and never signs.
 Its blacklist app is never installed, and its stock token classes are closed, so that a stray one fails.
 """
 
@@ -8,6 +8,7 @@ import datetime
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 from rest_framework_simplejwt import state
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken
@@ -17,21 +18,21 @@ from tokens import jose
 
 
 class KeyRingTokenBackend(TokenBackend):
-    """Encodes with mint() and decodes with verify(), for one audience."""
+    """Decodes with verify(), for one audience. It signs nothing: what is issued goes through tokens.issuing."""
 
     def __init__(self, audience: str) -> None:
         self._audience = audience
         super().__init__("ES256", signing_key=None, issuer=settings.WARDKEY_ISSUER, audience=audience)
 
     def encode(self, payload: dict[str, Any]) -> str:
-        return jose.mint({**payload, "aud": self._audience}, typ=jose.ACCESS_TOKEN)
+        raise TokenBackendError("no entry in the ledger, no token")
 
     def decode(self, token: Any, verify: bool = True) -> dict[str, Any]:
         if not verify:
             raise TokenBackendError("unverified decoding is not offered")
         text = token.decode("ascii", "replace") if isinstance(token, bytes) else token
         try:
-            return jose.verify(text, typ=jose.ACCESS_TOKEN, audiences=(self._audience,))
+            return jose.verify(text, typ=jose.ACCESS_TOKEN, audiences=(self._audience,), now=timezone.now())
         except jose.TokenExpired as error:
             raise TokenBackendExpiredToken("expired") from error
         except jose.TokenError as error:

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from tokens import issuing, parameters
 from tokens.api.authentication import BaseTokenAuthentication
-from tokens.errors import InvalidCredentials, TooManyAttempts
+from tokens.errors import InvalidCredentials, InvalidRequest, TooManyAttempts
 
 TOKEN_LENGTH = 8192
 REFUSAL = OpenApiResponse(
@@ -38,10 +38,17 @@ def takes(name: str, *fields: str) -> Any:
 
 
 class TokenEndpoint(APIView):
-    """What all endpoints share: no cache keeps an answer."""
+    """What all endpoints share: POST alone, nothing in the address, no cache keeps an answer."""
 
+    http_method_names = ("post",)
     permission_classes: Any = (AllowAny,)
     authentication_classes: Any = ()
+
+    def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        """Refuse a query string before anything else: a token in an address ends up in somebody's log."""
+        if request.META.get("QUERY_STRING"):
+            raise InvalidRequest("query_string")
+        super().initial(request, *args, **kwargs)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -69,13 +76,13 @@ class ObtainToken(TokenEndpoint):
         request=takes("SignIn", "username", "password"), responses={200: ISSUED, 429: REFUSAL, **REFUSALS}
     )
     def post(self, request: Any) -> Response:
-        given = parameters.read(request.data, {"username": 150, "password": 1024})
+        given = parameters.read(request.data, {"username": 150, "password": 1024}, free=("password",))
         try:
             user = get_adapter(request._request).authenticate(request._request, **given)
         except ValidationError as error:
-            raise TooManyAttempts from error
+            raise TooManyAttempts(recorded=True) from error
         if user is None:
-            raise InvalidCredentials
+            raise InvalidCredentials(recorded=True)
         return issued(issuing.sign_in(user=user, amr="pwd", acr="aal1", now=timezone.now()))
 
 

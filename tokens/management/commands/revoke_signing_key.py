@@ -6,9 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from accounts.operations import refusals
 from accounts.operations.refusals import Refused
 from accounts.shell import acting_in_shell, find_user
 from tokens import keys
+from tokens.models import SigningKey
 
 
 class Command(BaseCommand):
@@ -22,11 +24,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, kid: str, reason: str, by: str | None, **options: Any) -> None:
+        person = find_user(by) if by else None
         with acting_in_shell("revoke_signing_key"):
             try:
-                key = keys.revoke(
-                    kid=kid, reason=reason, by=find_user(by) if by else None, now=timezone.now()
-                )
+                key = keys.revoke(kid=kid, reason=reason, by=person, now=timezone.now())
             except Refused as refused:
+                refusals.record(
+                    refused, operation="keys.revoke", by=person, obj=SigningKey.objects.filter(pk=kid).first()
+                )
                 raise CommandError(str(refused)) from refused
         self.stdout.write(f"{key} is revoked; whatever it signed is refused within seconds.")

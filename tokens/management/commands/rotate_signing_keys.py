@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from accounts.operations import refusals
 from accounts.operations.refusals import Refused
 from accounts.shell import acting_in_shell, find_user
 from tokens import keys
@@ -37,12 +38,12 @@ class Command(BaseCommand):
             raise CommandError("--skip-wait goes with --hurry.")
         if ensure and _all_algorithms_sign():
             return
+        person = find_user(by) if by else None
         with acting_in_shell("rotate_signing_keys"):
             try:
-                actions = keys.rotate(
-                    now=timezone.now(), by=find_user(by) if by else None, hurry=hurry, skip_wait=skip_wait
-                )
+                actions = keys.rotate(now=timezone.now(), by=person, hurry=hurry, skip_wait=skip_wait)
             except Refused as refused:
+                refusals.record(refused, operation="keys.rotate", by=person)
                 raise CommandError(str(refused)) from refused
         if verbosity:
             for action in actions:
