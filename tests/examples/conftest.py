@@ -38,7 +38,7 @@ def issuer(p256: Key, clock: Clock) -> Iterator[Issuer]:
 
 
 @pytest.fixture(scope="session")
-def people() -> People:
+def synthetic_people() -> People:
     patients = [
         PatientSeed(id_, person.family, person.given, person.birth_date, person.gender, person.record_number)
         for id_, person in zip([ROSA, OTHER_PATIENT], demo_patients(2), strict=True)
@@ -51,13 +51,13 @@ def people() -> People:
 
 
 @pytest.fixture
-def application(issuer: Issuer, people: People, clock: Clock) -> WSGIApplication:
+def application(issuer: Issuer, synthetic_people: People, clock: Clock) -> WSGIApplication:
     return create_application(
         base_url=BASE_URL,
         issuer=issuer.url,
         jwks_url=issuer.jwks_url,
         verify_url=issuer.verify_url,
-        resources=people.compartment,
+        resources=synthetic_people.compartment,
         timeout_seconds=0.5,
         now=clock.now,
         clock=clock.monotonic,
