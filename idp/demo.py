@@ -3,13 +3,14 @@
 Everything is made by the operations that the portal uses, so the ledger tells how it came about. Seeding is repeated
 safely: what is there is kept, what is missing is added, and Dr Okafor's access to Rosa is renewed when it has ended.
 
-Must not run where real patients are: it refuses a database with users that it did not make.
+Must not run where real patients are: it refuses a database with users unless the ledger says that it made the first.
 """
 
 import datetime
 import json
 import os
 import secrets
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from django.db.models import QuerySet
 from accounts.models import CareTeam, CareTeamMember, CareTeamPatient, Patient, PatientAccessGrant, Role, User
 from accounts.operations import access_grants, role_assignments, users
 from audit import context
+from audit.events import EventType
+from audit.models import Event
 from examples.fhir_server.people import DemoPatient, demo_patients
 from tokens.models import Client
 
@@ -30,6 +33,7 @@ WARD_PATIENTS = slice(1, 6)  # not Rosa: her access is granted explicitly, so th
 CONSULT_SCOPE = " ".join(
     f"patient/{what}.rs" for what in ("Patient", "Practitioner", "Encounter", "Condition", "Observation")
 )
+SEEDED_BY = "manage.py seed_demo"
 CREDENTIALS = "demo-credentials.json"
 PATIENTS_FILE = "demo-patients.json"
 
@@ -59,19 +63,25 @@ class NotADemo(Exception):
 
 
 def seed(now: datetime.datetime) -> dict[str, Any]:
-    """Bring the demonstration's people, patients and accesses up to date; return the credentials. Raises NotADemo."""
-    names = [character.username for character in CAST]
-    if not Client.objects.exists() or User.objects.exclude(username__in=names).exists():
+    """Bring the demonstration's people, patients and accesses up to date; return the credentials.
+
+    Raises NotADemo before it writes anything, and Refused when somebody has changed the cast so that the accesses
+    cannot be renewed; the rest is up to date then.
+    """
+    made_here = Event.objects.filter(event=EventType.USER_CREATED, user_agent=SEEDED_BY).exists()
+    if User.objects.exists() and not made_here:
         raise NotADemo("The database has users of its own; the demonstration is only for an empty one.")
     folder = Path(settings.DATA_DIR)
     credentials = _credentials(folder / CREDENTIALS)
-    with context.use(context.Context(user_agent="manage.py seed_demo")), transaction.atomic():
-        people = _people(credentials, now)
-        patients = _patients(credentials)
-        _ward(people, patients, now)
-        grant_rosa(people, patients[0], now)
-        _other_grants(people, patients, now)
-    write_private(folder / PATIENTS_FILE, _patients_file(people, patients))
+    with context.use(context.Context(user_agent=SEEDED_BY)):
+        with transaction.atomic():
+            people = _people(credentials, now)
+            patients = _patients(credentials)
+            _ward(people, patients, now)
+        write_private(folder / PATIENTS_FILE, _patients_file(people, patients))
+        with transaction.atomic():
+            grant_rosa(people, patients[0], now)
+            _other_grants(people, patients, now)
     return credentials
 
 
@@ -105,30 +115,43 @@ def write_private(path: Path, document: dict[str, Any]) -> None:
 
 
 def _credentials(path: Path) -> dict[str, Any]:
-    """Return the credentials file, written before the database so that no password is ever lost to a power cut."""
-    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    accounts = known.get("accounts", {})
+    """Return the credentials file, written before the database so that no password is ever lost to a power cut.
+
+    What the file lost or what cannot be read of it is made anew; a patient's id is the database's where it has one.
+    """
+    known, passwords, ids = _read(path)
     for character in CAST:
-        accounts.setdefault(
-            character.username,
-            {
-                "username": character.username,
-                "password": secrets.token_urlsafe(15),
-                "roles": [character.role],
-            },
-        )
-    patients = known.get("patients", {})
+        passwords.setdefault(character.username, secrets.token_urlsafe(15))
     for number, person in enumerate(demo_patients(PATIENTS)):
-        patients.setdefault(_key(number, person), str(Patient().pk))
+        existing = Patient.objects.with_record_number(person.record_number).first()
+        if existing is not None:
+            ids[_key(number, person)] = str(existing.pk)
+        ids.setdefault(_key(number, person), str(Patient().pk))
     credentials = {
         "issuer": settings.WARDKEY_ISSUER,
-        "accounts": accounts,
-        "patients": patients,
+        "accounts": {
+            each.username: {
+                "username": each.username, "password": passwords[each.username], "roles": [each.role]
+            }
+            for each in CAST
+        },
+        "patients": ids,
         "clients": {"direct": {"client_id": Client.DIRECT}},
-    }
+    }  # fmt: skip
     if credentials != known:
         write_private(path, credentials)
     return credentials
+
+
+def _read(path: Path) -> tuple[Any, dict[str, str], dict[str, str]]:
+    """Return the file as it is, its passwords by username and its patients' ids; nothing of a file that is damaged."""
+    try:
+        known = json.loads(path.read_text())
+        passwords = {name: str(account["password"]) for name, account in known["accounts"].items()}
+        ids = {key: str(uuid.UUID(id_)) for key, id_ in known["patients"].items()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None, {}, {}
+    return known, passwords, ids
 
 
 def _key(number: int, person: DemoPatient) -> str:

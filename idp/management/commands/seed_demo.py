@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from accounts.operations.refusals import Refused
 from idp import demo
 
 
@@ -16,5 +17,8 @@ class Command(BaseCommand):
             demo.seed(timezone.now())
         except demo.NotADemo as error:
             raise CommandError(str(error)) from error
+        except Refused as refused:  # somebody tried the portal out on the cast: that is what it is for
+            self.stderr.write(f"Dr Okafor's access to Rosa could not be renewed: {refused}")
+            return
         if verbosity:
             self.stdout.write("The demonstration is ready.")
