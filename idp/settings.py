@@ -106,6 +106,7 @@ AUDITLOG_STORE_JSON_CHANGES = True
 
 MIDDLEWARE = [
     "idp.middleware.RequestContextMiddleware",
+    "idp.json_refusals.JSONRefusalsMiddleware",
     "idp.middleware.UnavailableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "idp.middleware.WhiteNoiseMiddleware",
@@ -122,7 +123,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 # Requests below these paths come from programs: no session, no cookie, no CSRF token, no redirect to a form.
-MACHINE_PATHS = ("/api/token/", "/.well-known/", "/livez", "/readyz")
+MACHINE_PATHS = ("/api/token", "/.well-known/", "/livez", "/readyz")
 
 ROOT_URLCONF = "idp.urls"
 WSGI_APPLICATION = "idp.wsgi.application"
@@ -332,9 +333,7 @@ STORAGES = {
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
-DATE_FORMAT = "j M Y"
-DATETIME_FORMAT = "j M Y, H:i"
-TIME_FORMAT = "H:i"
+FORMAT_MODULE_PATH = ["idp.formats"]
 
 # --- The API ------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

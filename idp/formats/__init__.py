@@ -1,0 +1,1 @@
+"""How pages write times; Django looks here before its own."""
