@@ -24,7 +24,9 @@ from django.utils import timezone
 
 from audit import refusals
 from audit.context import Person
+from audit.form_errors import add_errors, refused_codes
 from audit.refusals import Refused
+from audit.widgets import without_buttons
 
 
 class ReasonForm(forms.Form):
@@ -90,9 +92,14 @@ class Step(NamedTuple):
 class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Pages of a model, with verbs. `verbs` are those of one record, `list_verbs` those of the list."""
 
+    change_form_template = "admin/guarded/registered.html"
     verbs: tuple[Verb, ...] = ()
     list_verbs: tuple[Verb, ...] = ()
+    refusal_codes: frozenset[str] = (
+        frozenset()
+    )  # form errors with these codes are refusals, and recorded as such
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table for each choice
 
     def facts(self, request: HttpRequest, obj: Any) -> list[Fact]:
         """Return what the page says about a record; empty for the admin's own fields."""
@@ -101,6 +108,10 @@ class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def timeline(self, request: HttpRequest, obj: Any) -> list[Step]:
         """Return what happened to a record, oldest first."""
         return []
+
+    def note(self, request: HttpRequest, obj: Any) -> str:
+        """Return a sentence for the top of a registered record's page, such as why it cannot be changed."""
+        return ""
 
     def form_options(self, request: HttpRequest, verb: Verb, obj: Any) -> dict[str, Any]:
         """Return further arguments for a verb's form, such as `initial`."""
@@ -151,11 +162,39 @@ class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         obj = kwargs.get("obj")
         if obj is not None and IS_POPUP_VAR not in request.GET:
             context |= {
+                "show_save_and_add_another": False,
                 "verbs": self.offered(request, obj),
+                "note": self.note(request, obj),
                 "facts": self.facts(request, obj),
                 "timeline": self.timeline(request, obj),
             }
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return without_buttons(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Save what the form changed and nothing else: what an operation changed meanwhile must stay."""
+        obj.save(update_fields=self.columns_of(form.changed_data)) if change else obj.save()
+
+    def columns_of(self, changed: list[str]) -> list[str]:
+        """Return the model fields to save when these form fields have changed."""
+        return [field.name for field in self.opts.concrete_fields if field.name in changed]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> Any:
+        response = super().changeform_view(request, object_id, form_url, extra_context)
+        for code in refused_codes(response) & self.refusal_codes:
+            obj = self.get_object(request, unquote(object_id)) if object_id else None
+            operation = f"{self.opts.model_name}.{'change' if obj else 'add'}"
+            by = cast(Person, request.user)
+            refusals.record(Refused(code, "Shown at the form."), operation=operation, by=by, obj=obj)
+        return response
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         buttons = [
@@ -254,10 +293,3 @@ class GuardedModelAdmin(PortalModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-
-def add_errors(form: forms.Form, invalid: ValidationError) -> None:
-    """Show an operation's ValidationError at the fields it names, and above the form where there is no such field."""
-    by_field = invalid.error_dict if hasattr(invalid, "error_dict") else {None: invalid.error_list}
-    for name, errors in by_field.items():
-        form.add_error(name if name in form.fields else None, errors)

@@ -12,6 +12,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from audit import refusals
 from audit.context import Person
@@ -35,6 +36,16 @@ class Portal(admin.AdminSite):
             record_refusal(request)
             raise PermissionDenied
         return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME, "/admin/"))
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
+        """Add the page that belongs to no model."""
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
+            if app["app_label"] == "accounts" and request.user.has_perm("accounts.explain_access"):
+                name = "Why can this person see this patient?"
+                page = {"name": name, "object_name": "Explain", "admin_url": reverse("explain_access")}
+                app["models"].append({**page, "add_url": None, "view_only": True, "perms": {"view": True}})
+        return apps
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """Record it when a page refuses; by then the page's own transaction has been undone."""

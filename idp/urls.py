@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 import accounts.admin  # noqa: F401 (the three register the portal's pages)
 import audit.admin  # noqa: F401
 import tokens.admin  # noqa: F401
+from accounts.admin.explain import explain
 from accounts.views import home
 from idp import health
 from tokens import views as token_views
@@ -15,6 +16,7 @@ from tokens import views as token_views
 urlpatterns = [
     path("", home, name="home"),
     path("account/", include("allauth.account.urls")),
+    path("admin/accounts/explain/", admin.site.admin_view(explain), name="explain_access"),
     path("admin/", admin.site.urls),
     path("api/token/", include("tokens.api.urls")),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),

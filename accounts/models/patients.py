@@ -47,6 +47,11 @@ class Patient(models.Model):
         ordering: ClassVar = ["pk"]
 
     def __str__(self) -> str:
+        return f"Patient {str(self.pk)[:8]}"  # ends up in titles, messages and tracebacks: no PHI
+
+    @property
+    def identification(self) -> str:
+        """What tells a person on a page which patient it is."""
         return f"{self.family_name}, {self.given_name} ({self.record_number})"
 
     @property

@@ -116,4 +116,4 @@ class RoleAssignment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.role_id} to {self.user_id}"
+        return f"Role assignment {str(self.pk)[:8]}"

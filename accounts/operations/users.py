@@ -1,10 +1,10 @@
-"""Users: create, activate, suspend, end."""
+"""Users: create, activate, suspend, end, set a password."""
 
 import datetime
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts.models import User
 from accounts.operations.refusals import Refused, require
@@ -30,8 +30,11 @@ def create(*, username: str, password: str, by: User | None, now: datetime.datet
     validate_password(password, user)
     user.set_password(password)
     user.full_clean(exclude=["password"])
-    with context.acting(by or user):
-        user.save()
+    try:
+        with context.acting(by or user), transaction.atomic():
+            user.save()
+    except IntegrityError as error:  # between the check and here somebody else took the name
+        raise Refused("username_taken", "Somebody has taken this username in the meantime.") from error
     return user
 
 
@@ -53,6 +56,33 @@ def end(*, user: User, by: User, reason: str, now: datetime.datetime) -> User:
 
 
 @transaction.atomic
+def set_password(*, user: User, password: str, by: User, reason: str, now: datetime.datetime) -> User:
+    """Give somebody else a new password. Raises Refused, and ValidationError for what the password rules forbid.
+
+    One's own is changed at the account pages, which ask for the old one.
+    """
+    user = _locked(user, by)
+    if not reason.strip():
+        raise Refused("reason_missing", "Say why.")
+    if user.state == User.State.ENDED:
+        raise Refused("wrong_state", "The account has ended.")
+    validate_password(password, user)
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    ledger.record(
+        EventType.PASSWORD_CHANGED,
+        by=by,
+        obj=user,
+        object_label=user.username,
+        action=1,
+        reason=reason,
+        details={"method": "administrator"},
+        now=now,
+    )
+    return user
+
+
+@transaction.atomic
 def _move(
     user: User,
     allowed: tuple[str, ...],
@@ -62,14 +92,11 @@ def _move(
     reason: str,
     now: datetime.datetime,
 ) -> User:
-    require(by, "accounts.change_user")
-    user = User.objects.select_for_update().get(pk=user.pk)
-    if user.pk == by.pk:
-        raise Refused("own_account", "Nobody changes the state of their own account.")
+    user = _locked(user, by)
+    if not reason.strip():
+        raise Refused("reason_missing", "Say why.")
     if user.state not in allowed:
         raise Refused("wrong_state", "The account is not in a state that allows this.")
-    if user.is_superuser and not by.is_superuser:
-        raise Refused("not_permitted", "Only an emergency administrator changes another one.")
     before, user.state = user.state, state
     with context.acting(by):
         user.save(update_fields=["state"])
@@ -82,4 +109,15 @@ def _move(
             changes={"state": [before, state]},
             now=now,
         )
+    return user
+
+
+def _locked(user: User, by: User) -> User:
+    """Return the row, locked until commit, if this person may change this account at all. Raises Refused."""
+    require(by, "accounts.change_user")
+    user = User.objects.select_for_update().get(pk=user.pk)
+    if user.pk == by.pk:
+        raise Refused("own_account", "Nobody changes their own account here.")
+    if user.is_superuser and not by.is_superuser:
+        raise Refused("not_permitted", "Only an emergency administrator changes another one.")
     return user

@@ -1,0 +1,94 @@
+"""Roles in the portal. Nobody edits a role that they hold, and no role joins the ledger with changing access."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+
+from accounts.access import segregation
+from accounts.models import Role
+from accounts.purposes import PURPOSES_OF_USE
+from audit.guarded import PortalModelAdmin
+
+OUR_APPS = ("accounts", "tokens", "audit")
+
+
+class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Permissions by what they allow, and not by the model that Django hangs them on."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj.name.removeprefix('Can ').capitalize()} ({obj.content_type.app_label}.{obj.codename})"
+
+
+class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A role."""
+
+    purposes_of_use = forms.MultipleChoiceField(
+        choices=list(PURPOSES_OF_USE.items()), widget=forms.CheckboxSelectMultiple, required=False
+    )
+
+    class Meta:
+        widgets = {
+            name: forms.Textarea(attrs={"rows": 3})
+            for name in ("description", "justification", "scope_ceiling")
+        }
+
+    def clean_permissions(self) -> Any:
+        chosen = self.cleaned_data["permissions"]
+        if segregation.is_conflict(f"{each.content_type.app_label}.{each.codename}" for each in chosen):
+            raise ValidationError(
+                "A role that reads or exports the ledger may not change anybody's access as well.",
+                code="incompatible_permissions",
+            )
+        return chosen
+
+
+@admin.register(Role)
+class RoleAdmin(PortalModelAdmin):
+    """Roles."""
+
+    form = RoleForm
+    list_display = ("name", "code", "version", "may_break_glass", "needs_mfa")
+    fields = (
+        ("name", "code", "version"),
+        "description",
+        "justification",
+        "scope_ceiling",
+        "purposes_of_use",
+        "permissions",
+        "incompatible_roles",
+        ("may_break_glass", "needs_mfa"),
+    )
+    filter_horizontal = ("permissions", "incompatible_roles")
+    refusal_codes = frozenset({"incompatible_permissions"})
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "permissions":
+            ours = Permission.objects.filter(content_type__app_label__in=OUR_APPS)
+            kwargs |= {"queryset": ours.select_related("content_type"), "form_class": PermissionsField}
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
+        return ("version", "code") if obj else ("version",)
+
+    def has_change_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        """Nobody edits a role that they hold, or will hold."""
+        return super().has_change_permission(request, obj) and not (obj and self.is_held(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Role | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and self.is_held(request, obj))
+
+    def is_held(self, request: HttpRequest, role: Role) -> bool:
+        """Return whether the signed-in person has this role."""
+        return role.assignments.filter(user=request.user.pk, ended_at__isnull=True).exists()
+
+    def note(self, request: HttpRequest, obj: Any) -> str:
+        """Say why the role cannot be changed."""
+        return "You hold this role: another administrator changes it." if self.is_held(request, obj) else ""
+
+    def columns_of(self, changed: list[str]) -> list[str]:
+        """Count the version up with every change."""
+        return [*super().columns_of(changed), "version"]

@@ -1,0 +1,276 @@
+"""The portal's forms about people and access. They say what is missing; what may happen, operations decide.
+
+A patient is named by typed text in a POST body, never by a search that leaves it in a URL, and that text is a record
+number or a FHIR id (docs/decisions/0007-no-phi-in-portal-urls.md).
+"""
+
+import datetime
+import uuid
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.access import scopes as smart
+from accounts.models import CareTeam, Patient, PatientAccessGrant, Role, RoleAssignment, User
+from accounts.purposes import PURPOSES_OF_USE
+from audit.guarded import ReasonForm
+
+GRANT_DAYS = 30
+PURPOSES = list(PURPOSES_OF_USE.items())
+LOCAL = "%Y-%m-%dT%H:%M"
+
+
+class MomentInput(forms.DateTimeInput):
+    """One control for date and time, the browser's own."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format=LOCAL)
+
+
+def moment(
+    label: str, *, required: bool = True, help_text: str = "In UTC.", **options: Any
+) -> forms.DateTimeField:
+    """Return a field for a point in time, in UTC."""
+    return forms.DateTimeField(
+        label=label, required=required, help_text=help_text, widget=MomentInput(), **options
+    )
+
+
+class PatientReferenceField(forms.CharField):
+    """A patient, named by exact record number or FHIR id; cleans to the Patient.
+
+    A disabled field, of a patient who is there to stay, shows `shown` in its place.
+    """
+
+    shown = ""
+
+    def __init__(self, **options: Any) -> None:
+        said: dict[str, Any] = {"label": "Patient", "help_text": "Exact record number or FHIR id."}
+        super().__init__(max_length=200, **said | options)
+        self.widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
+
+    def prepare_value(self, value: Any) -> Any:
+        return self.shown if isinstance(value, Patient) else value
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, Patient):
+            return value
+        text = super().clean(value)
+        if not text:
+            return None
+        patients = Patient.objects.with_record_number(text)
+        if (key := as_uuid(text)) is not None:
+            patients |= Patient.objects.filter(pk=key)
+        patient = patients.first()
+        if patient is None:
+            raise ValidationError(
+                "No patient has exactly this record number or FHIR id.", code="unknown_patient"
+            )
+        return patient
+
+
+def as_uuid(text: str) -> uuid.UUID | None:
+    """Return the UUID that a text spells, or None."""
+    try:
+        return uuid.UUID(text.strip())
+    except ValueError:
+        return None
+
+
+def user_field(source: Any, **options: Any) -> forms.ModelChoiceField:  # type: ignore[type-arg]
+    """Return a choice of one user by the beginning of the username; `source` is the model field it is for."""
+    widget = AutocompleteSelect(source, admin.site, attrs={"data-placeholder": "Beginning of the username"})
+    return forms.ModelChoiceField(User.objects.all(), widget=widget, **options)
+
+
+class RequestAccessForm(ReasonForm):
+    """Who is to see which patient, for what, how much, and until when."""
+
+    grantee_user = user_field(
+        PatientAccessGrant._meta.get_field("grantee_user"), label="Person who gets access", required=False
+    )
+    grantee_care_team = forms.ModelChoiceField(
+        CareTeam.objects.all(),
+        label="Or care team that gets access",
+        required=False,
+        widget=AutocompleteSelect(PatientAccessGrant._meta.get_field("grantee_care_team"), admin.site),
+    )
+    patient = PatientReferenceField()
+    purpose_of_use = forms.ChoiceField(label="Purpose of use", choices=PURPOSES, initial="TREAT")
+    scopes = forms.MultipleChoiceField(label="What it opens", widget=forms.CheckboxSelectMultiple)
+    starts_at = moment("Starts", required=False, help_text="In UTC. Left empty: at once, when approved.")
+    ends_at = moment("Ends", initial=lambda: timezone.now() + datetime.timedelta(days=GRANT_DAYS))
+    field_order = (
+        "grantee_user", "grantee_care_team", "patient", "purpose_of_use", "scopes", "starts_at", "ends_at", "reason"
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = patient_scopes()
+        self.fields["scopes"].choices = choices  # type: ignore[attr-defined]
+        self.fields["scopes"].initial = [scope for scope, _ in choices if scope.endswith(".rs")]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if bool(cleaned.get("grantee_user")) == bool(cleaned.get("grantee_care_team")):
+            raise ValidationError("Name either a person or a care team.", code="one_grantee")
+        return cleaned
+
+
+def patient_scopes() -> list[tuple[str, str]]:
+    """Return the scopes for one patient that any role's ceiling allows, each with its plain words."""
+    ceilings = Role.objects.values_list("scope_ceiling", flat=True)
+    found = {str(scope): scope for ceiling in ceilings for scope in smart.parse(ceiling)}
+    return [
+        (text, smart.in_plain_language(scope).capitalize())
+        for text, scope in found.items()
+        if scope.context == "patient"
+    ]
+
+
+class AssignRoleForm(ReasonForm):
+    """Who is to hold which role, and until when."""
+
+    user = user_field(RoleAssignment._meta.get_field("user"), label="Person")
+    role = forms.ModelChoiceField(Role.objects.all())
+    starts_at = moment("Starts", required=False, help_text="In UTC. Left empty: at once.")
+    ends_at = moment("Ends", required=False, help_text="In UTC. Left empty: until somebody ends it.")
+    field_order = ("user", "role", "starts_at", "ends_at", "reason")
+
+
+class NewPasswordMixin(forms.Form):
+    """Two fields for a password that somebody else will be told."""
+
+    password = forms.CharField(
+        label="Initial password",
+        strip=False,
+        max_length=128,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="At least 15 characters. Hand it over in person; the person changes it after signing in.",
+    )
+    password_again = forms.CharField(
+        label="The same password again",
+        strip=False,
+        max_length=128,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def clean_password_again(self) -> str:
+        again: str = self.cleaned_data["password_again"]
+        if "password" in self.cleaned_data and again != self.cleaned_data["password"]:
+            raise ValidationError("The two passwords differ.", code="password_mismatch")
+        return again
+
+
+class UserForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The plain fields of a user."""
+
+    ends_at = moment("Ends", required=False)
+
+    def validate_constraints(self) -> None:
+        """Leave it at one sentence when the username is taken: a constraint and the field both say so."""
+        if "username" not in self.errors:
+            super().validate_constraints()
+
+
+class CreateUserForm(NewPasswordMixin, UserForm):
+    """A new person."""
+
+    sponsor = user_field(
+        User._meta.get_field("sponsor"),
+        required=False,
+        help_text="Who answers for this account; contractors, students and vendors need one, and an end.",
+    )
+
+    class Meta:
+        model = User
+        fields = (
+            "username", "given_name", "family_name", "email", "job_function", "employment_type", "sponsor", "ends_at"
+        )  # fmt: skip
+
+    field_order = (*Meta.fields, "password", "password_again")
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        password = self.cleaned_data.get("password")
+        if password:
+            try:
+                validate_password(password, self.instance)
+            except ValidationError as error:
+                self.add_error("password", error)
+
+
+class SetPasswordForm(NewPasswordMixin, ReasonForm):
+    """A new password for somebody else."""
+
+    field_order = ("password", "password_again", "reason")
+
+
+class PatientForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A patient; the record number is unique, which the database knows by its blind index."""
+
+    record_number = forms.CharField(max_length=64)
+    family_name = forms.CharField(max_length=200)
+    given_name = forms.CharField(max_length=200)
+    birth_date = forms.DateField(widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
+
+    class Meta:
+        model = Patient
+        fields = ("record_number", "family_name", "given_name", "birth_date")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.widget.attrs["autocomplete"] = "off"
+
+    def clean_record_number(self) -> str:
+        text: str = self.cleaned_data["record_number"]
+        if Patient.objects.with_record_number(text).exclude(pk=self.instance.pk).exists():
+            raise ValidationError("Another patient has this record number already.", code="unique")
+        return text
+
+    def clean_birth_date(self) -> datetime.date:
+        date: datetime.date = self.cleaned_data["birth_date"]
+        if date > timezone.now().date() or date.year < 1850:
+            raise ValidationError("This cannot be a birth date.", code="invalid")
+        return date
+
+
+class FindPatientForm(forms.Form):
+    """The search for a patient; posted, so that the text stays out of URLs."""
+
+    text = forms.CharField(
+        label="Record number, family name or FHIR id",
+        max_length=200,
+        help_text="Exactly as registered; capitals do not matter. The search is recorded, its text is not.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+class ExplainForm(forms.Form):
+    """Who, which patient, what for."""
+
+    user = user_field(PatientAccessGrant._meta.get_field("grantee_user"), label="Person")
+    patient = PatientReferenceField()
+    purpose_of_use = forms.ChoiceField(label="Purpose of use", choices=PURPOSES, initial="TREAT")
+    scopes = forms.CharField(
+        initial="patient/*.rs", max_length=1000, help_text="As an application would ask for."
+    )
+
+    def clean_scopes(self) -> tuple[smart.Scope, ...]:
+        try:
+            scopes = smart.parse(self.cleaned_data["scopes"])
+        except smart.InvalidScope as error:
+            raise ValidationError(
+                "Each scope looks like patient/Observation.rs.", code="invalid_scope"
+            ) from error
+        if any(scope.context != "patient" for scope in scopes):
+            raise ValidationError("Scopes for one patient begin with patient/.", code="invalid_scope")
+        return scopes
