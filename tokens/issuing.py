@@ -122,7 +122,10 @@ def for_patient(
     ledger.record(
         EventType.PATIENT_TOKEN_ISSUED, by=behind.subject, client=behind.client_id, session=str(behind.family),
         patient=str(key), jti=jti, purpose_of_use=purpose_of_use, basis=decision.basis,
-        details={"scope": granted, "requested": smart.join(wanted), "roles": _roles(decision), "seconds": lifetime},
+        details={
+            "scope": granted, "requested": smart.join(wanted), "roles": _roles(decision), "bases": decision.steps[-1].ref,
+            "seconds": lifetime,
+        },
         now=now,
     )  # fmt: skip
     return IssuedForPatient(access, lifetime, granted, str(key), purpose_of_use)

@@ -9,7 +9,7 @@ A further layer is one more function in LAYERS and one more field of Facts with 
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -129,7 +129,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. `basis` is "care_team:<id>" or "access_grant:<id>"; `until` None means no end of its own."""
+    """The answer. `basis` is "care_team:<id>" or "access_grant:<id>"; `until` None means no end of its own.
+
+    Where several grants contribute, `basis` is the one that gives most and the last step names them all.
+    """
 
     allowed: bool = False
     basis: str = ""
@@ -239,13 +242,49 @@ def _access_grant(question: Question, facts: Facts, now: datetime.datetime, deci
     fitting = [tie for tie in facts.access_grants if tie.purpose == question.purpose_of_use]
     if not fitting:
         return decision.with_step("access grant", Outcome.PASSED, Reason.NO_ACCESS_GRANT)
-    granted = {tie.access_grant: smart.intersect(decision.scopes, tie.scopes) for tie in fitting}
-    widest = max(fitting, key=lambda tie: (len(granted[tie.access_grant]), tie.until))
-    if not granted[widest.access_grant]:
+    granted, ties = _together(decision.scopes, fitting)
+    if not ties:
         return decision.deny("access grant", Reason.ACCESS_GRANT_SCOPE)
-    narrowed = replace(decision, scopes=granted[widest.access_grant])
-    basis = f"access_grant:{widest.access_grant}"
-    return narrowed.allow("access grant", Reason.ACCESS_GRANT, basis, widest.until)
+    allowed = replace(decision, scopes=granted).allow(
+        "access grant",
+        Reason.ACCESS_GRANT,
+        f"access_grant:{ties[0].access_grant}",
+        earliest(*(tie.until for tie in ties)),
+    )
+    if len(ties) == 1:
+        return allowed
+    step = replace(allowed.steps[-1], ref=", ".join(f"access_grant:{tie.access_grant}" for tie in ties))
+    return replace(allowed, steps=(*allowed.steps[:-1], step))
+
+
+def _together(
+    wanted: tuple[Scope, ...], ties: Sequence[AccessGrantTie]
+) -> tuple[tuple[Scope, ...], list[AccessGrantTie]]:
+    """Return what the grants allow together and which of them contribute, the one that gives most first.
+
+    Grants add up, so that a further one never takes anything away; a grant that adds nothing does not shorten the rest.
+    """
+    granted: tuple[Scope, ...] = ()
+    ceiling: tuple[Scope, ...] = ()
+    contributing: list[AccessGrantTie] = []
+
+    def gives_most(tie: AccessGrantTie) -> tuple[int, datetime.datetime, str]:
+        return _breadth(smart.intersect(wanted, tie.scopes)), tie.until, tie.access_grant
+
+    for tie in sorted(ties, key=gives_most, reverse=True):
+        wider = smart.intersect(wanted, (*ceiling, *tie.scopes))
+        if not all(any(scope.fits_inside(held) for held in granted) for scope in wider):
+            granted, ceiling = wider, (*ceiling, *tie.scopes)
+            contributing.append(tie)
+    return granted, contributing
+
+
+def _breadth(scopes: tuple[Scope, ...]) -> int:
+    """Return a number that grows with what scopes allow; it only orders grants, it allows nothing."""
+    return sum(
+        len(scope.permissions) * (100 if scope.resource_type == "*" else 1) * (1 if scope.pairs else 10)
+        for scope in scopes
+    )
 
 
 LAYERS: tuple[Layer, ...] = (_account, _client, _role, _patient, _care_team, _access_grant)

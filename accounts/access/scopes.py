@@ -16,6 +16,7 @@ CONTEXTS = ("patient", "user", "system")
 LETTERS = "cruds"
 VERSION_1 = {"read": "rs", "write": "cud", "*": "cruds"}
 MAX_LENGTH = 4000
+MAX_SCOPES = 150  # meeting two lists takes the product of their lengths
 _TYPE = re.compile(r"(?:\*|[A-Z][A-Za-z]{1,63})\Z")
 _PAIR = re.compile(r"[A-Za-z][A-Za-z0-9._:-]{0,63}=[\x21\x23-\x5b\x5d-\x7e]{1,256}\Z")
 
@@ -81,7 +82,10 @@ def parse_one(text: str) -> Scope:
 
 
 def parse(text: str) -> tuple[Scope, ...]:
-    """Parse space-separated scopes, repeats dropped, order kept. Raises InvalidScope, also beyond 4,000 characters."""
+    """Parse space-separated scopes, repeats dropped, order kept.
+
+    Raises InvalidScope, also beyond 4,000 characters or 150 scopes.
+    """
     if len(text) > MAX_LENGTH:
         raise InvalidScope("too long")
     found: dict[str, Scope] = {}
@@ -89,6 +93,8 @@ def parse(text: str) -> tuple[Scope, ...]:
         if part:
             scope = parse_one(part)
             found.setdefault(scope.canonical(), scope)
+    if len(found) > MAX_SCOPES:
+        raise InvalidScope("too many")
     return tuple(found.values())
 
 
@@ -106,9 +112,23 @@ def intersect(requested: Iterable[Scope], ceiling: Iterable[Scope]) -> tuple[Sco
         for part in [wanted] if whole else [_meet(wanted, allowed) for allowed in ceiling]:
             if part is not None:
                 met.setdefault(part.canonical(), part)
-    parts = tuple(met.values())
+    return without_repetition(met.values())
+
+
+def without_repetition(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """Return the scopes that are not part of another one. Only those of one type, or of all types, can be."""
+    scopes = tuple(scopes)
+    of_type: dict[str, list[Scope]] = {}
+    for scope in scopes:
+        of_type.setdefault(scope.resource_type, []).append(scope)
     return tuple(
-        part for part in parts if not any(other is not part and part.fits_inside(other) for other in parts)
+        scope
+        for scope in scopes
+        if not any(
+            other is not scope and scope.fits_inside(other)
+            for resource_type in {scope.resource_type, "*"}
+            for other in of_type.get(resource_type, ())
+        )
     )
 
 
