@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest
 
+from accounts.models import User
 from audit import ledger
 from audit.events import EventType, Outcome
 from crypto.keyed_hash import blind_index
@@ -17,6 +18,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        """Authenticate under the one spelling of a username, so that the throttle counts all spellings as one."""
+        if username := credentials.get("username"):
+            credentials["username"] = User.normalize_username(username)
+        return super().authenticate(request, **credentials)
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         try:
