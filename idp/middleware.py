@@ -14,16 +14,17 @@ from django.conf import settings
 from django.contrib.auth import middleware as auth_middleware
 from django.contrib.messages import middleware as messages_middleware
 from django.contrib.sessions import middleware as sessions_middleware
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.middleware import common
 from django.shortcuts import render
 from whitenoise import middleware as whitenoise_middleware
 
 from audit import context
+from tokens.api.errors import UNAVAILABLE
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 RETRY_SECONDS = 5
+PROBES = ("/livez", "/readyz")
 
 
 def is_machine(request: HttpRequest) -> bool:
@@ -60,7 +61,7 @@ class RequestContextMiddleware:
 
 
 class UnavailableMiddleware:
-    """Answers 503 with Retry-After when the database is locked or away: never a 500, and nothing was half done."""
+    """Answers 503 with Retry-After when database or cache are locked or away: never a 500, and nothing half done."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -68,11 +69,11 @@ class UnavailableMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
             return self.get_response(request)
-        except (OperationalError, InterfaceError):
+        except UNAVAILABLE:
             return unavailable(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, (OperationalError, InterfaceError)):
+        if isinstance(exception, UNAVAILABLE):
             return unavailable(request)
         return None
 
@@ -107,7 +108,12 @@ class SessionMiddleware(PagesOnly, sessions_middleware.SessionMiddleware):
 
 
 class CommonMiddleware(PagesOnly, common.CommonMiddleware):
-    """Slashes."""
+    """Slashes, and for programs, too, no Host but our own. Probes ask by the address of a container."""
+
+    def __call__(self, request: Any) -> Any:
+        if request.path_info not in PROBES:
+            request.get_host()  # raises DisallowedHost: a 400
+        return super().__call__(request)
 
 
 class AuthenticationMiddleware(PagesOnly, auth_middleware.AuthenticationMiddleware):

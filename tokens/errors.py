@@ -105,7 +105,7 @@ class NotAuthenticated(OAuthError):
 
     code = "not_authenticated"
     status = 401
-    detail = "Send an access token: Authorization: Bearer …"
+    detail = "Send an access token in the Authorization header as a Bearer token."
 
 
 class InvalidScope(OAuthError):
@@ -137,6 +137,14 @@ class MethodNotAllowed(OAuthError):
     code = "method_not_allowed"
     status = 405
     detail = "This endpoint does not offer that method."
+
+
+class ServerError(OAuthError):
+    """RFC 6749 section 4.1.2.1: a bug. The request id in X-Request-Id finds it in the logs."""
+
+    code = "server_error"
+    status = 500
+    detail = "The server made a mistake. Report the X-Request-Id of this answer."
 
 
 class TemporarilyUnavailable(OAuthError):
