@@ -156,8 +156,8 @@ if DATABASE_URL:
         "pool": {
             "min_size": 1,
             "max_size": env.int("WARDKEY_DATABASE_POOL_SIZE", 16),
-            "timeout": 5,
-            "reconnect_timeout": 5,
+            "timeout": 3,
+            "reconnect_timeout": 3,
         },
         "server_side_binding": True,
         "prepare_threshold": 3,

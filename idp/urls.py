@@ -27,3 +27,4 @@ urlpatterns = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
 ]
+handler500 = "idp.views.server_error"

@@ -43,6 +43,9 @@ for entry in scheduler.schedule.values():
     entry.last_run_at = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2)
 scheduler.close()
 """
+TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'wardkey' AND pid <> pg_backend_pid()
+"""
 pytestmark = [pytest.mark.postgresql, pytest.mark.slow]
 
 
@@ -134,11 +137,11 @@ class Stack:
             return self.ask("GET", "/readyz")[0] == 200
         return False
 
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(
-            urlsplit(self.server)._replace(path="/wardkey").geturl(), autocommit=True
-        ) as connection:
-            return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+    def query(self, statement: str, *, database: str = "wardkey") -> list[tuple[Any, ...]]:
+        address = urlsplit(self.server)._replace(path=f"/{database}").geturl()
+        with psycopg.connect(address, autocommit=True) as connection:
+            cursor = connection.execute(statement)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
 
     def logs(self) -> str:
         return "\n".join(f"--- {path.name}\n{path.read_text()[-4000:]}" for path in self.folder.glob("*.log"))
@@ -243,9 +246,7 @@ def test_lost_database_connections_are_a_503_and_then_forgotten(stack: Stack) ->
     credentials = {"username": USERNAME, "password": PASSWORD}
     status, _, issued = stack.ask("POST", "/api/token/", credentials)
     assert status == 200
-    stack.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'wardkey' AND pid <> pg_backend_pid()"
-    )
+    stack.query(TERMINATE)
     for _ in range(40):
         status, headers, answer = stack.ask("POST", "/api/token/verify/", {"token": issued["access"]})
         if status == 200:
@@ -254,6 +255,22 @@ def test_lost_database_connections_are_a_503_and_then_forgotten(stack: Stack) ->
     else:
         pytest.fail("the web server did not recover")
     wait_for(stack.is_ready, stack)
+
+
+def test_a_database_that_is_away_is_a_503_on_every_page_and_comes_back_at_once(stack: Stack) -> None:
+    # A session's cookie makes a middleware read the database before any view is reached.
+    signed_in = {"Cookie": "__Host-wardkey-session=abcdefghijklmnopqrstuvwxyz012345"}
+    pages = ("/", "/admin/", "/account/login/", "/readyz")
+    stack.query("ALTER DATABASE wardkey ALLOW_CONNECTIONS false", database="postgres")
+    try:
+        stack.query(TERMINATE, database="postgres")
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(lambda page: stack.ask("GET", page, **signed_in), pages))
+        assert [(status, headers["Retry-After"]) for status, headers, _ in answers] == [(503, "5")] * 4
+        assert stack.ask("GET", "/livez")[0] == 200
+    finally:
+        stack.query("ALTER DATABASE wardkey ALLOW_CONNECTIONS true", database="postgres")
+    wait_for(stack.is_ready, stack, seconds=5)
 
 
 def test_a_killed_worker_loses_no_task(stack: Stack) -> None:
