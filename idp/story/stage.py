@@ -34,15 +34,15 @@ def find() -> Stage:
         raise StoryBroken(f"{error} Start it first: python3 manage.py up{option}") from error
     try:
         ours = set(SigningKey.objects.values_list("kid", flat=True))
+        keys = published if isinstance(published, list) else []
+        if not ours & {str(key.get("kid")) for key in keys if isinstance(key, dict)}:
+            raise StoryBroken(
+                f"The server at {address} does not run on {folder}: set WARDKEY_DATA_DIR to its folder."
+            )
         people = {user.username: user for user in User.objects.filter(username__in=passwords)}
         patients = Patient.objects.in_bulk([rosa_id, other_id])
     except DatabaseError as error:
         raise StoryBroken(f"The database of {folder} cannot be read: {error}.") from error
-    keys = published if isinstance(published, list) else []
-    if not ours & {str(key.get("kid")) for key in keys if isinstance(key, dict)}:
-        raise StoryBroken(
-            f"The server at {address} does not run on {folder}: set WARDKEY_DATA_DIR to its folder."
-        )
     if app.get("/fhir/metadata").body.get("resourceType") != "CapabilityStatement":
         raise StoryBroken(
             f"The server at {address} runs without the demonstration: start it without --no-demo."

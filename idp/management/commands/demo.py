@@ -47,6 +47,13 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except DatabaseError as error:
             raise CommandError(f"The database did not answer: {' '.join(str(error).split())}") from error
+        except BrokenPipeError:
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), self.stdout.fileno()
+            )  # or the interpreter complains at its end
+            raise CommandError(
+                "Nobody reads the story any more; Dr Okafor may see Rosa, as before."
+            ) from None
         except OSError as error:
             raise CommandError(f"The story cannot be told: {error.strerror or error}.") from error
         if self.wrong:
