@@ -75,6 +75,7 @@ class EventType(models.TextChoices):
     SIGNING_KEY_RETIRING = "tokens:signing_key:retire", "Signing key stopped signing"
     SIGNING_KEY_DESTROYED = "tokens:signing_key:destroy", "Private signing key destroyed"
     SIGNING_KEY_REVOKED = "tokens:signing_key:revoke", "Signing key revoked"
+    ENCRYPTION_RESEALED = "tokens:encryption_key:reseal", "Stored secrets sealed under the current key"
     # The ledger itself
     LEDGER_READ = "audit:event:read", "Ledger read"
     LEDGER_EXPORTED = "audit:event:export", "Ledger exported"

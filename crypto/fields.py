@@ -40,6 +40,13 @@ def decrypt(label: str, stored: bytes) -> str:
         raise CannotOpen(f"a value of {label} does not open") from error
 
 
+def key_id_of(stored: bytes) -> str:
+    """Return the id of the root key that a stored value needs. Raises CannotOpen for what we have not written."""
+    if len(stored) < 2 or stored[0] != 1:
+        raise CannotOpen("this value was not encrypted by this field")
+    return stored[2 : 2 + stored[1]].decode(errors="replace")
+
+
 def _cipher(key_id: str) -> AESGCM:
     return AESGCM(keyring.encryption_subkey(key_id, "column"))
 
