@@ -234,7 +234,7 @@ def _care_team(question: Question, facts: Facts, now: datetime.datetime, decisio
         return decision.with_step("care team", Outcome.PASSED, Reason.NO_CARE_TEAM)
     if question.purpose_of_use not in TREATMENT_PURPOSES:
         return decision.with_step("care team", Outcome.PASSED, Reason.CARE_TEAM_PURPOSE)
-    tie = max(facts.care_teams, key=lambda tie: (tie.until is None, tie.until or now))
+    tie = max(facts.care_teams, key=lambda tie: (tie.until is None, tie.until or now, tie.care_team))
     return decision.allow("care team", Reason.CARE_TEAM, f"care_team:{tie.care_team}", tie.until)
 
 
