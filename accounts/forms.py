@@ -13,6 +13,7 @@ from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.utils import timezone
 
 from accounts.access import scopes as smart
@@ -22,7 +23,6 @@ from audit.guarded import ReasonForm
 
 GRANT_DAYS = 30
 PURPOSES = list(PURPOSES_OF_USE.items())
-LOCAL = "%Y-%m-%dT%H:%M"
 
 
 class MomentInput(forms.DateTimeInput):
@@ -30,8 +30,16 @@ class MomentInput(forms.DateTimeInput):
 
     input_type = "datetime-local"
 
-    def __init__(self) -> None:
-        super().__init__(format=LOCAL)
+    def format_value(self, value: Any) -> Any:
+        """Leave no second out that is there: the row would count as changed, and lose it."""
+        if not isinstance(value, datetime.datetime):
+            return value
+        return value.strftime("%Y-%m-%dT%H:%M:%S" if value.second else "%Y-%m-%dT%H:%M")
+
+
+def this_minute() -> datetime.datetime:
+    """Return now, without its seconds."""
+    return timezone.now().replace(second=0, microsecond=0)
 
 
 def moment(
@@ -84,10 +92,26 @@ def as_uuid(text: str) -> uuid.UUID | None:
         return None
 
 
-def user_field(source: Any, **options: Any) -> forms.ModelChoiceField:  # type: ignore[type-arg]
+class OneOfMany(AutocompleteSelect):
+    """The admin's autocomplete, which would look up a posted key in the database before it knows that it is one."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if as_uuid(str(key))], attr)
+
+
+class RecordField(forms.ModelChoiceField):  # type: ignore[type-arg]
+    """A choice of one record by its key; what is no key is an invalid choice, and is not echoed."""
+
+    def to_python(self, value: Any) -> Any:
+        if value in self.empty_values or as_uuid(str(value)) or isinstance(value, models.Model):
+            return super().to_python(value)
+        raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+
+
+def user_field(source: Any, **options: Any) -> RecordField:
     """Return a choice of one user by the beginning of the username; `source` is the model field it is for."""
-    widget = AutocompleteSelect(source, admin.site, attrs={"data-placeholder": "Beginning of the username"})
-    return forms.ModelChoiceField(User.objects.all(), widget=widget, **options)
+    widget = OneOfMany(source, admin.site, attrs={"data-placeholder": "Beginning of the username"})
+    return RecordField(User.objects.all(), widget=widget, **options)
 
 
 class RequestAccessForm(ReasonForm):
@@ -96,17 +120,17 @@ class RequestAccessForm(ReasonForm):
     grantee_user = user_field(
         PatientAccessGrant._meta.get_field("grantee_user"), label="Person who gets access", required=False
     )
-    grantee_care_team = forms.ModelChoiceField(
+    grantee_care_team = RecordField(
         CareTeam.objects.all(),
         label="Or care team that gets access",
         required=False,
-        widget=AutocompleteSelect(PatientAccessGrant._meta.get_field("grantee_care_team"), admin.site),
+        widget=OneOfMany(PatientAccessGrant._meta.get_field("grantee_care_team"), admin.site),
     )
     patient = PatientReferenceField()
     purpose_of_use = forms.ChoiceField(label="Purpose of use", choices=PURPOSES, initial="TREAT")
     scopes = forms.MultipleChoiceField(label="What it opens", widget=forms.CheckboxSelectMultiple)
     starts_at = moment("Starts", required=False, help_text="In UTC. Left empty: at once, when approved.")
-    ends_at = moment("Ends", initial=lambda: timezone.now() + datetime.timedelta(days=GRANT_DAYS))
+    ends_at = moment("Ends", initial=lambda: this_minute() + datetime.timedelta(days=GRANT_DAYS))
     field_order = (
         "grantee_user", "grantee_care_team", "patient", "purpose_of_use", "scopes", "starts_at", "ends_at", "reason"
     )  # fmt: skip
@@ -172,6 +196,11 @@ class NewPasswordMixin(forms.Form):
 class UserForm(forms.ModelForm):  # type: ignore[type-arg]
     """The plain fields of a user."""
 
+    sponsor = user_field(
+        User._meta.get_field("sponsor"),
+        required=False,
+        help_text="Who answers for this account; contractors, students and vendors need one, and an end.",
+    )
     ends_at = moment("Ends", required=False)
 
     def validate_constraints(self) -> None:
@@ -182,12 +211,6 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class CreateUserForm(NewPasswordMixin, UserForm):
     """A new person."""
-
-    sponsor = user_field(
-        User._meta.get_field("sponsor"),
-        required=False,
-        help_text="Who answers for this account; contractors, students and vendors need one, and an end.",
-    )
 
     class Meta:
         model = User

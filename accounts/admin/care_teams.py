@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 
 from accounts.admin.patient_names import patient_shown
-from accounts.forms import PatientReferenceField, moment
+from accounts.forms import PatientReferenceField, moment, this_minute, user_field
 from accounts.models import CareTeam, CareTeamMember, CareTeamPatient, User
 from accounts.operations import care_teams
 from accounts.operations.refusals import Refused
@@ -32,7 +32,7 @@ class RowsChanged(Exception):
 class DatedRowForm(forms.ModelForm):  # type: ignore[type-arg]
     """A row with its time."""
 
-    starts_at = moment("Starts", initial=timezone.now)
+    starts_at = moment("Starts", initial=this_minute)
     ends_at = moment("Ends", required=False)
 
 
@@ -97,6 +97,12 @@ def refused_as_error(rule: Any, **facts: Any) -> None:
         raise ValidationError(str(refused), code=refused.code) from refused
 
 
+class MemberRowForm(DatedRowForm):
+    """A person's row."""
+
+    user = user_field(CareTeamMember._meta.get_field("user"), label="Person")
+
+
 class PatientRowForm(DatedRowForm):
     """A patient's row; a patient once put there is not exchanged for another."""
 
@@ -132,10 +138,9 @@ class MemberInline(DatedInline):
     """People of a care team."""
 
     model = CareTeamMember
-    form = DatedRowForm
+    form = MemberRowForm
     formset = MemberFormSet
     fields = ("user", "starts_at", "ends_at")
-    autocomplete_fields = ("user",)
     related = "user"
     verbose_name, verbose_name_plural = "person", "people"
 

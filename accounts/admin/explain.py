@@ -122,7 +122,8 @@ def layers(decision: Decision) -> list[dict[str, str]]:
     for layer, name in LAYERS.items():
         step = said.get(layer)
         if step is not None:
-            ref = f": {basis_label(step.ref) or step.ref}." if step.ref else ""
+            refs = ", ".join(basis_label(ref) or ref for ref in step.ref.split(", "))
+            ref = f": {refs}." if refs else ""
             shown.append(
                 {"name": name, "outcome": step.outcome.value, "reason": f"{WORDS[step.reason]}{ref}"}
             )

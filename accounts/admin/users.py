@@ -114,7 +114,6 @@ class UserAdmin(PortalModelAdmin):
         ("Person", {"fields": ("username", "given_name", "family_name", "email")}),
         ("Work", {"fields": ("job_function", "employment_type", "sponsor", "ends_at")}),
     )
-    autocomplete_fields = ("sponsor",)
     verbs = VERBS
     list_verbs = (CREATE,)
 
