@@ -11,8 +11,10 @@ read stops every command here, because going on without it would mean another da
 import os
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
@@ -106,11 +108,13 @@ AUDITLOG_STORE_JSON_CHANGES = True
 
 MIDDLEWARE = [
     "idp.middleware.RequestContextMiddleware",
+    "idp.middleware.HeadersMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "idp.json_refusals.JSONRefusalsMiddleware",
     "idp.middleware.UnavailableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "idp.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
     "idp.middleware.SessionMiddleware",
     "idp.middleware.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -120,7 +124,6 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "idp.middleware.UserSessionsMiddleware",
     "idp.middleware.SignedInContextMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 # Requests below these paths come from programs: no session, no cookie, no CSRF token, no redirect to a form.
 MACHINE_PATHS = ("/api/token", "/.well-known/", "/livez", "/readyz")
@@ -149,7 +152,12 @@ DATABASE_URL = secret("DATABASE_URL")
 if DATABASE_URL:
     # A database that hangs or is locked must become a 503, not a queue of waiting people. Migrations set 0: no limit.
     _statement_seconds = env.int("WARDKEY_STATEMENT_TIMEOUT_SECONDS", 15)
-    DATABASES = {"default": env.dj_db_url("_WARDKEY_DATABASE", DATABASE_URL)}
+    try:
+        DATABASES: dict[str, dict[str, Any]] = {"default": {**dj_database_url.parse(DATABASE_URL)}}
+    except ValueError:
+        raise ImproperlyConfigured(
+            "DATABASE_URL must read postgresql://user:password@host:port/name."
+        ) from None
     DATABASES["default"]["OPTIONS"] = {
         # Connections go back to a pool after each request: a thread that the server ends leaks none. A short
         # reconnect_timeout makes the pool ask anew for each request; its own pauses double with the outage's length.

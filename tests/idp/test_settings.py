@@ -78,6 +78,15 @@ def test_an_empty_secrets_file_is_refused(read: Read, tmp_path: Path) -> None:
         read(WARDKEY_HASH_KEY_FILE=str(tmp_path / "empty"))
 
 
+@pytest.mark.parametrize(
+    "url", ["db/wardkey", "oracle+x://u:hunter2@db/wardkey", "postgresql://u:hunter2@db:port/w"]
+)
+def test_a_database_address_that_is_none_is_one_sentence_without_its_password(url: str) -> None:
+    ended = manage("check", **{**PRODUCTION, "DATABASE_URL": url})
+    assert ended.returncode == 1
+    assert ended.stderr == "DATABASE_URL must read postgresql://user:password@host:port/name.\n"
+
+
 def test_a_number_that_is_none_is_one_sentence() -> None:
     ended = manage("check", **{**PRODUCTION, "WARDKEY_TRUSTED_PROXY_COUNT": "one"})
     assert ended.returncode == 1
