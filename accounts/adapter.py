@@ -1,14 +1,15 @@
-"""allauth's policy points: nobody signs themselves up, and a throttled sign-in leaves its mark in the ledger."""
+"""allauth's policy points: nobody signs themselves up, and what it refuses or changes leaves its mark in the ledger."""
 
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
-from audit import ledger
+from audit import context, ledger
 from audit.events import EventType, Outcome
 from crypto.keyed_hash import blind_index
 
@@ -18,6 +19,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def is_safe_url(self, url: str) -> bool:
+        """Return whether a redirect may go there: a path of our own, never a host, not even our own by name."""
+        return url.startswith("/") and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+
+    def is_ajax(self, request: HttpRequest) -> bool:
+        """Answer forms with pages alone: programs have the token API."""
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return the address that the ledger names, so that throttle and ledger mean the same client."""
+        if address := context.current().remote_addr:
+            return address
+        raise PermissionDenied
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         """Authenticate under the one spelling of a username, so that the throttle counts all spellings as one."""
@@ -38,3 +53,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     details={"username_hash": blind_index("username", typed).hex()},
                 )
             raise
+
+    @transaction.atomic
+    def set_password(self, user: Any, password: str) -> None:
+        """Give a user the password of their own choice; every other session of theirs ends with the old one."""
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        ledger.record(
+            EventType.PASSWORD_CHANGED,
+            by=user,
+            obj=user,
+            object_label=user.username,
+            action=1,
+            details={"method": "own"},
+        )

@@ -1,52 +1,102 @@
-"""The clinician's home: whom they may see, why and until when, and their recent sign-ins."""
+"""The clinician's home: whom they may see, why and until when, and their recent sign-ins.
 
+Names leave the server here, so the ledger says so first; no record number and no name is ever part of an address,
+which is why search and paging are POST.
+"""
+
+import datetime
+import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import BadRequest
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.http import require_http_methods
 
+from accounts import user_agents
 from accounts.access import reach
 from accounts.models import User
+from audit import ledger
 from audit.events import EventType
 from audit.models import Event
+
+RECORD_NUMBER_LENGTH = 64
+SIGN_INS_SHOWN = 8
+SOON = datetime.timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
 class SignInShown:
     """A past sign-in as its owner sees it."""
 
-    at: Any
+    at: datetime.datetime
     successful: bool
     remote_addr: str
-    user_agent: str
+    device: str
 
 
 @login_required
+@require_http_methods(["GET", "HEAD", "POST"])
 def home(request: HttpRequest) -> HttpResponse:
     """Show the signed-in person's patients and sign-ins."""
-    user = request.user
-    assert isinstance(user, User)  # noqa: S101 (login_required)
-    now = timezone.now()
-    reached = reach.patients_of(user=user, now=now, record_number=request.POST.get("q", ""))
-    sign_ins = Event.objects.filter(
-        event__in=[EventType.SIGN_IN, EventType.SIGN_IN_FAILED], object_pk=str(user.pk)
-    )[:10]
-    shown = [
-        SignInShown(e.recorded_at, e.event == EventType.SIGN_IN, e.remote_addr or "", e.user_agent)
-        for e in sign_ins
-    ]
+    user, now = cast(User, request.user), timezone.now()
+    record_number = request.POST.get("q", "").strip()[:RECORD_NUMBER_LENGTH]
+    page = reach.patients_of(user=user, now=now, record_number=record_number, after=_position(request))
+    _record_what_is_shown(user, page, searched=bool(record_number), now=now)
+    sign_ins = _sign_ins(user)
+    before = [sign_in for sign_in in sign_ins if sign_in.successful][1:2]
     return render(
         request,
         "accounts/home.html",
         {
-            "patients": reached[: reach.PAGE],
-            "patients_more": len(reached) > reach.PAGE,
-            "sign_ins": shown,
-            "last_sign_in": shown[1] if len(shown) > 1 else None,
-            "q": request.POST.get("q", ""),
-            "roles_in_force": [a.role.name for a in user.roles_in_force_at(now)],
+            "page": page,
+            "q": record_number,
+            "sign_ins": sign_ins,
+            "last_sign_in": before[0] if before else None,
+            "ends_soon": user.ends_at is not None and user.ends_at <= now + SOON,
+            "roles_in_force": [held.role.name for held in user.roles_in_force_at(now)],
         },
     )
+
+
+def _position(request: HttpRequest) -> uuid.UUID | None:
+    """Return the key that the wanted page begins after. Raises BadRequest."""
+    if not (text := request.POST.get("after", "")):
+        return None
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        raise BadRequest from error
+
+
+def _record_what_is_shown(user: User, page: reach.Page, *, searched: bool, now: datetime.datetime) -> None:
+    """Record that names were shown, and whose when it was one patient that was looked for. No entry, no page."""
+    only = str(page.patients[0].patient.pk) if searched and page.patients else ""
+    with transaction.atomic():
+        ledger.record(
+            EventType.PATIENT_SEARCHED,
+            by=user,
+            patient=only,
+            details={"page": "home", "by_record_number": searched, "shown": len(page.patients)},
+            now=now,
+        )
+
+
+def _sign_ins(user: User) -> list[SignInShown]:
+    """Return the latest sign-ins and failures at the form; a failure by an unknown name belongs to nobody."""
+    events = Event.objects.filter(
+        event__in=[EventType.SIGN_IN, EventType.SIGN_IN_FAILED], object_pk=str(user.pk)
+    )
+    return [
+        SignInShown(
+            event.recorded_at,
+            event.event == EventType.SIGN_IN,
+            event.remote_addr or "",
+            user_agents.describe(event.user_agent),
+        )
+        for event in events[:SIGN_INS_SHOWN]
+    ]

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib.auth import middleware as auth_middleware
 from django.contrib.messages import middleware as messages_middleware
 from django.contrib.sessions import middleware as sessions_middleware
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.middleware import common
 from django.shortcuts import render
@@ -38,7 +39,9 @@ def client_address(request: HttpRequest) -> str | None:
     count = settings.WARDKEY_TRUSTED_PROXY_COUNT
     text = hops[-count] if 0 < count <= len(hops) else request.META.get("REMOTE_ADDR", "")
     try:
-        return str(ipaddress.ip_address(text.strip()))
+        return str(
+            ipaddress.ip_address(text.strip().partition("%")[0])
+        )  # a zone means nothing to anybody else
     except ValueError:
         return None
 
@@ -52,6 +55,7 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id = str(uuid.uuid4())
         agent = "".join(c for c in request.META.get("HTTP_USER_AGENT", "")[:200] if c.isprintable())
+        request.META["HTTP_USER_AGENT"] = agent  # the list of sessions keeps it, too
         with context.use(
             context.Context(request_id=request_id, remote_addr=client_address(request), user_agent=agent)
         ):
@@ -60,17 +64,38 @@ class RequestContextMiddleware:
         return response
 
 
-class UnavailableMiddleware:
-    """Answers 503 with Retry-After when database or cache are locked or away: never a 500, and nothing half done."""
+class HeadersMiddleware:
+    """Sets on every answer, whoever gave it, what Django sets on some: no cache keeps a page, no browser guesses."""
+
+    HEADERS = {
+        "Cache-Control": "no-store, private",
+        "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
+        "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+        "X-Content-Type-Options": "nosniff",
+    }
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        try:
-            return self.get_response(request)
-        except UNAVAILABLE:
-            return unavailable(request)
+        response = self.get_response(request)
+        for name, value in self.HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+class UnavailableMiddleware:
+    """Answers 503 with Retry-After when database or cache are locked or away: never a 500, and nothing half done.
+
+    What a middleware meets, and no view, comes to idp.views.server_error.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, UNAVAILABLE):
@@ -85,7 +110,8 @@ def unavailable(request: HttpRequest) -> HttpResponse:
         detail = "The service is busy. Try again in a moment."
         response = JsonResponse({"code": "temporarily_unavailable", "detail": detail}, status=503)
     else:
-        response = render(None, "503.html", {"retry_after": RETRY_SECONDS}, status=503)
+        told = {"retry_after": RETRY_SECONDS, "request_id": context.current().request_id}
+        response = render(None, "503.html", told, status=503)
     response["Retry-After"] = str(RETRY_SECONDS)
     return response
 
@@ -113,6 +139,8 @@ class CommonMiddleware(PagesOnly, common.CommonMiddleware):
     def __call__(self, request: Any) -> Any:
         if request.path_info not in PROBES:
             request.get_host()  # raises DisallowedHost: a 400
+        if "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest  # PostgreSQL has no such character, and a filter of the portal would be a 500
         return super().__call__(request)
 
 

@@ -15,7 +15,7 @@ from tokens import views as token_views
 
 urlpatterns = [
     path("", home, name="home"),
-    path("account/", include("allauth.account.urls")),
+    path("account/", include("accounts.urls")),
     path("admin/accounts/explain/", admin.site.admin_view(explain), name="explain_access"),
     path("admin/", admin.site.urls),
     path("api/token/", include("tokens.api.urls")),
@@ -27,4 +27,7 @@ urlpatterns = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
 ]
+handler400 = "idp.views.bad_request"
+handler403 = "idp.views.permission_denied"
+handler404 = "idp.views.page_not_found"
 handler500 = "idp.views.server_error"
