@@ -3,6 +3,7 @@
 import json
 from typing import IO, Any
 
+from django.http import UnreadablePostError
 from rest_framework.parsers import BaseParser
 
 from tokens.errors import InvalidRequest, RequestTooLarge
@@ -16,7 +17,10 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = stream.read(MAX_BYTES + 1)
+        try:
+            body = stream.read(MAX_BYTES + 1)
+        except UnreadablePostError as error:  # the client went away
+            raise InvalidRequest("unreadable_body") from error
         if len(body) > MAX_BYTES:
             raise RequestTooLarge
         try:
