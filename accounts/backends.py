@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib.auth.backends import ModelBackend
 from django.utils import timezone
 
-from accounts.access.decision import Account, Reason, standing
 from accounts.models import User
 
 
@@ -17,7 +16,7 @@ class RoleBackend(ModelBackend):
     """Authenticates by password; grants what the person's roles in force grant."""
 
     def user_can_authenticate(self, user: Any) -> bool:
-        return standing(Account(user.state, user.ends_at), timezone.now()) is Reason.ACCOUNT_ACTIVE
+        return bool(user.may_act_at(timezone.now()))
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.filter(pk=user_id).first()
@@ -32,7 +31,7 @@ class RoleBackend(ModelBackend):
 
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         """Return "app.codename" for each permission of each role in force. One query for each user object."""
-        if obj is not None or not user_obj.is_active or user_obj.is_anonymous:
+        if obj is not None or user_obj.is_anonymous or not user_obj.may_act_at(timezone.now()):
             return set()
         cached: set[str] | None = getattr(user_obj, "_role_permissions", None)
         if cached is None:

@@ -11,7 +11,7 @@ from django.db import models
 
 from audit import ledger
 from audit.events import EventType
-from audit.models import Event
+from audit.models import Event, RegisteredModel
 
 VERBS = {Event.Action.CREATE: "create", Event.Action.UPDATE: "update", Event.Action.DELETE: "delete"}
 
@@ -25,8 +25,11 @@ def register(
 ) -> None:
     """Have every create, update and delete of a model recorded with before and after.
 
-    Raises ValueError at start-up when the vocabulary has no events for the model.
+    Raises ValueError at start-up when the vocabulary has no events for the model, TypeError when it would save a change
+    whose entry fails.
     """
+    if not issubclass(model, RegisteredModel):
+        raise TypeError(f"{model.__name__} must be a RegisteredModel")
     for verb in VERBS.values():
         EventType(f"{model._meta.app_label}:{snake_case(model)}:{verb}")
     auditlog.register(

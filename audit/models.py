@@ -9,11 +9,25 @@ import uuid
 from typing import Any, ClassVar
 
 from auditlog.models import AbstractLogEntry
-from django.db import models
+from django.db import models, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from audit.events import Outcome, event_choices
+
+
+class RegisteredModel(models.Model):
+    """A model whose every change the ledger keeps (audit.model_changes): no entry, no change, in a transaction or not.
+
+    Django sends post_save after the row's own transaction; deletes and many-to-many changes it wraps already.
+    """
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
 
 
 class CurrentTransactionId(models.Func):

@@ -123,8 +123,8 @@ def for_patient(
         EventType.PATIENT_TOKEN_ISSUED, by=behind.subject, client=behind.client_id, session=str(behind.family),
         patient=str(key), jti=jti, purpose_of_use=purpose_of_use, basis=decision.basis,
         details={
-            "scope": granted, "requested": smart.join(wanted), "roles": _roles(decision), "bases": decision.steps[-1].ref,
-            "seconds": lifetime,
+            "scope": granted, "requested": smart.join(wanted), "roles": _roles(decision),
+            "bases": decision.steps[-1].ref, "seconds": lifetime,
         },
         now=now,
     )  # fmt: skip

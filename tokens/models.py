@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from accounts.models.roles import validate_purposes, validate_scopes
+from audit.models import RegisteredModel
 
 
 class SigningKey(models.Model):
@@ -79,7 +80,7 @@ class KeyRingEpoch(models.Model):
         return str(self.epoch)
 
 
-class Client(models.Model):
+class Client(RegisteredModel):
     """An application that asks for tokens on somebody's behalf. The API's own sign-in uses the client "direct"."""
 
     class ClientType(models.TextChoices):

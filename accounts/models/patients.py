@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from audit.models import RegisteredModel
 from crypto.fields import EncryptedDateField, EncryptedTextField
 from crypto.keyed_hash import blind_index
 
@@ -29,7 +30,7 @@ class PatientQuerySet(models.QuerySet["Patient"]):
         return self.filter(found)
 
 
-class Patient(models.Model):
+class Patient(RegisteredModel):
     """A patient. The id is random and is the FHIR logical id; everything about the person is encrypted."""
 
     id = models.UUIDField("FHIR id", primary_key=True, default=uuid.uuid4, editable=False)
@@ -78,7 +79,7 @@ class Patient(models.Model):
         super().validate_constraints(exclude=exclude)
 
 
-class CareTeam(models.Model):
+class CareTeam(RegisteredModel):
     """People who treat patients together, such as a ward's staff."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -99,7 +100,7 @@ class DatedQuerySet(models.QuerySet[Any]):
         return self.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now), starts_at__lte=now)
 
 
-class CareTeamMember(models.Model):
+class CareTeamMember(RegisteredModel):
     """A user's time in a care team."""
 
     care_team = models.ForeignKey(CareTeam, models.CASCADE, related_name="members")
@@ -122,7 +123,7 @@ class CareTeamMember(models.Model):
         return f"{self.user_id} in {self.care_team_id}"
 
 
-class CareTeamPatient(models.Model):
+class CareTeamPatient(RegisteredModel):
     """A patient's time under a care team."""
 
     care_team = models.ForeignKey(CareTeam, models.CASCADE, related_name="patients")

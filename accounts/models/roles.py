@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from accounts.access import scopes
 from accounts.purposes import PURPOSES_OF_USE
+from audit.models import RegisteredModel
 
 
 def validate_scopes(text: str) -> None:
@@ -29,7 +30,7 @@ def validate_purposes(codes: object) -> None:
         raise ValidationError(f"Choose from {', '.join(PURPOSES_OF_USE)}.", code="invalid_purpose")
 
 
-class Role(models.Model):
+class Role(RegisteredModel):
     """A bundle of permissions with its scope ceiling. Every change counts the version up and is in the ledger."""
 
     code = models.SlugField(max_length=40, unique=True)

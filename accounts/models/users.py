@@ -12,6 +12,10 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
+from django.utils import timezone
+
+from accounts.access.decision import Account, Reason, standing
+from audit.models import RegisteredModel
 
 # Reading what happened to patients is the compliance officers' work alone: a superuser has no way around it.
 NEVER_BY_SUPERUSER = frozenset({"audit.view_event", "audit.export_event"})
@@ -32,7 +36,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
 
-class User(AbstractBaseUser):
+class User(RegisteredModel, AbstractBaseUser):
     """A member of the workforce, or another person the hospital lets in."""
 
     class State(models.TextChoices):
@@ -161,8 +165,12 @@ class User(AbstractBaseUser):
         return self.role_assignments.in_force(now).select_related("role")
 
     # Permissions come from roles (accounts.backends). What follows is what django.contrib.auth expects of a user.
+    def may_act_at(self, now: datetime.datetime) -> bool:
+        """Return whether the account is active and has not ended. `is_active` knows nothing of the end."""
+        return standing(Account(self.state, self.ends_at), now) is Reason.ACCOUNT_ACTIVE
+
     def has_perm(self, perm: str, obj: models.Model | None = None) -> bool:
-        if not self.is_active:
+        if not self.may_act_at(timezone.now()):
             return False
         if self.is_superuser and perm not in NEVER_BY_SUPERUSER:
             return True
@@ -176,8 +184,10 @@ class User(AbstractBaseUser):
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, app_label: str) -> bool:
-        return any(
+        if not self.may_act_at(timezone.now()):
+            return False
+        return (self.is_superuser and app_label != "audit") or any(
             backend.has_module_perms(self, app_label)
             for backend in auth.get_backends()
             if hasattr(backend, "has_module_perms")
-        ) or (self.is_active and self.is_superuser and app_label != "audit")
+        )

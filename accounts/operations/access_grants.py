@@ -41,7 +41,7 @@ def request(
     if (grantee_user is None) == (grantee_care_team is None):
         raise Refused("one_grantee", "Name either a person or a care team.")
     _refuse_own_interest(by, grantee_user, grantee_care_team, now)
-    if grantee_user is not None and not grantee_user.is_active:
+    if grantee_user is not None and not grantee_user.may_act_at(now):
         raise Refused("grantee_not_active", "The person's account is not active.")
     if not reason.strip():
         raise Refused("reason_missing", "Say why.")
@@ -154,7 +154,8 @@ def _refuse_own_interest(
 ) -> None:
     if grantee_user is not None and grantee_user.pk == by.pk:
         raise Refused("own_access", "Nobody grants access to themselves.")
-    if care_team is not None and care_team.members.in_force(now).filter(user=by).exists():
+    # Also a team that they will join: the grant would wait for them there.
+    if care_team is not None and care_team.members.filter(user=by).exclude(ends_at__lte=now).exists():
         raise Refused("own_access", "Nobody grants access to a care team of their own.")
 
 

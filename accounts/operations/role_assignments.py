@@ -37,11 +37,14 @@ def assign(
     if ends_at is not None and ends_at <= max(starts_at, now):
         raise Refused("ends_before_start", "The end must be in the future and after the start.")
     User.objects.select_for_update().get(pk=user.pk)
-    held = RoleAssignment.objects.filter(user=user, ended_at__isnull=True)
+    held = RoleAssignment.objects.filter(user=user, ended_at__isnull=True).exclude(ends_at__lte=now)
     if held.filter(role=role).exists():
         raise Refused("already_assigned", "The person holds this role already.")
     if held.filter(role__in=role.incompatible_roles.all()).exists():
         raise Refused("incompatible_roles", "The person holds a role that may not be combined with this one.")
+    # One that has run out makes room: of a user and a role, one row at a time is open.
+    for over in RoleAssignment.objects.filter(user=user, role=role, ended_at__isnull=True):
+        _end(over, reason="It had run out.", by=by or user, now=now)
     assignment = RoleAssignment.objects.create(
         user=user,
         role=role,
@@ -78,6 +81,11 @@ def end(*, assignment: RoleAssignment, reason: str, by: User, now: datetime.date
         raise Refused("wrong_state", "The assignment has ended already.")
     if not reason.strip():
         raise Refused("reason_missing", "Say why.")
+    _end(assignment, reason=reason, by=by, now=now)
+    return assignment
+
+
+def _end(assignment: RoleAssignment, *, reason: str, by: User, now: datetime.datetime) -> None:
     assignment.ended_by, assignment.ended_at, assignment.end_reason = by, now, reason
     assignment.save(update_fields=["ended_by", "ended_at", "end_reason"])
     ledger.record(
@@ -91,4 +99,3 @@ def end(*, assignment: RoleAssignment, reason: str, by: User, now: datetime.date
         details={"user": str(assignment.user_id), "username": assignment.user.username},
         now=now,
     )
-    return assignment

@@ -33,7 +33,10 @@ def create(*, username: str, password: str, by: User | None, now: datetime.datet
     try:
         with context.acting(by or user), transaction.atomic():
             user.save()
-    except IntegrityError as error:  # between the check and here somebody else took the name
+    except IntegrityError as error:
+        if not User.objects.filter(username=user.username).exists():
+            raise
+        # Between the check and here somebody else took the name.
         raise Refused("username_taken", "Somebody has taken this username in the meantime.") from error
     return user
 
