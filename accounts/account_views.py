@@ -5,11 +5,13 @@ from typing import Any, cast
 from allauth.account import views as allauth_views
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_http_methods
 
 from accounts import user_agents
@@ -41,6 +43,7 @@ class RecordsThrottling:
         return response
 
 
+@method_decorator(login_not_required, name="dispatch")
 class SignIn(RecordsThrottling, allauth_views.LoginView):  # type: ignore[misc]
     """The sign-in form."""
 
