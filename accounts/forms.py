@@ -52,24 +52,14 @@ def moment(
 
 
 class PatientReferenceField(forms.CharField):
-    """A patient, named by exact record number or FHIR id; cleans to the Patient.
-
-    A disabled field, of a patient who is there to stay, shows `shown` in its place.
-    """
-
-    shown = ""
+    """A patient, named by exact record number or FHIR id; cleans to the Patient."""
 
     def __init__(self, **options: Any) -> None:
         said: dict[str, Any] = {"label": "Patient", "help_text": "Exact record number or FHIR id."}
         super().__init__(max_length=200, **said | options)
         self.widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
 
-    def prepare_value(self, value: Any) -> Any:
-        return self.shown if isinstance(value, Patient) else value
-
     def clean(self, value: Any) -> Any:
-        if isinstance(value, Patient):
-            return value
         text = super().clean(value)
         if not text:
             return None
@@ -82,6 +72,20 @@ class PatientReferenceField(forms.CharField):
                 "No patient has exactly this record number or FHIR id.", code="unknown_patient"
             )
         return patient
+
+
+class FixedField(forms.CharField):
+    """A record that is there to stay, by what tells it on the page; nothing is looked up for it."""
+
+    def __init__(self, record: Any, shown: str) -> None:
+        super().__init__(disabled=True, required=False)
+        self.record, self.shown = record, shown
+
+    def prepare_value(self, value: Any) -> str:
+        return self.shown
+
+    def clean(self, value: Any) -> Any:
+        return self.record
 
 
 def as_uuid(text: str) -> uuid.UUID | None:
@@ -203,10 +207,12 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     ends_at = moment("Ends", required=False)
 
-    def validate_constraints(self) -> None:
-        """Leave it at one sentence when the username is taken: a constraint and the field both say so."""
-        if "username" not in self.errors:
-            super().validate_constraints()
+    def clean_username(self) -> str:
+        """Say in one sentence that a name is taken: the column and a constraint would say it twice."""
+        username = User.normalize_username(self.cleaned_data["username"])
+        if User.objects.filter(username=username).exclude(pk=self.instance.pk).exists():
+            raise ValidationError("Somebody has this username already.", code="unique")
+        return username
 
 
 class CreateUserForm(NewPasswordMixin, UserForm):

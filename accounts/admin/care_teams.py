@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 
 from accounts.admin.patient_names import patient_shown
-from accounts.forms import PatientReferenceField, moment, this_minute, user_field
+from accounts.forms import FixedField, PatientReferenceField, moment, this_minute, user_field
 from accounts.models import CareTeam, CareTeamMember, CareTeamPatient, User
 from accounts.operations import care_teams
 from accounts.operations.refusals import Refused
@@ -48,10 +48,10 @@ class DatedFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
         return self.request.user
 
     def _existing_object(self, pk: Any) -> Any:
-        try:
-            return super()._existing_object(pk)  # type: ignore[misc]
-        except KeyError as error:
-            raise RowsChanged from error
+        row = super()._existing_object(pk)  # type: ignore[misc]
+        if row is None:
+            raise RowsChanged
+        return row
 
     def written(self) -> list[Any]:
         """Return the forms that would add or change a row."""
@@ -61,11 +61,16 @@ class DatedFormSet(BaseInlineFormSet):  # type: ignore[type-arg]
 class MemberFormSet(DatedFormSet):
     """The people of a care team."""
 
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        if form.instance.pk:
+            user = form.instance.user
+            form.fields["user"] = FixedField(user, f"{user.display_name} ({user.username})")
+
     def clean(self) -> None:
         super().clean()
         for form in self.written():
-            for user_id in {form.instance.user_id, form.initial.get("user")}:
-                refused_as_error(care_teams.refuse_own_membership, user_id=user_id, by=self.by)
+            refused_as_error(care_teams.refuse_own_membership, user_id=form.instance.user_id, by=self.by)
 
 
 class PatientFormSet(DatedFormSet):
@@ -84,9 +89,8 @@ class PatientFormSet(DatedFormSet):
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
         if form.instance.pk:
-            form.fields["patient"].disabled = True
-            form.fields["patient"].shown = patient_shown(self.request, form.instance.patient)
-            form.initial["patient"] = form.instance.patient
+            patient = form.instance.patient
+            form.fields["patient"] = FixedField(patient, patient_shown(self.request, patient))
 
 
 def refused_as_error(rule: Any, **facts: Any) -> None:
@@ -98,7 +102,7 @@ def refused_as_error(rule: Any, **facts: Any) -> None:
 
 
 class MemberRowForm(DatedRowForm):
-    """A person's row."""
+    """A person's row; somebody once put there is not exchanged for another."""
 
     user = user_field(CareTeamMember._meta.get_field("user"), label="Person")
 
