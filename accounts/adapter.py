@@ -6,6 +6,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
@@ -53,6 +54,9 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     details={"username_hash": blind_index("username", typed).hex()},
                 )
             raise
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("account_login")
 
     @transaction.atomic
     def set_password(self, user: Any, password: str) -> None:
