@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client, RequestFactory, override_settings
+from django.utils import timezone
 
 from idp import views
 from tests.people import PASSWORD, People
+from tokens import issuing
 
 pytestmark = pytest.mark.django_db
 # Port 1 of this machine, where nothing listens.
@@ -57,3 +60,40 @@ def raised_in_a_middleware(error: Exception) -> int:
 def test_what_a_middleware_raises_is_a_503_only_when_something_is_away() -> None:
     assert raised_in_a_middleware(OperationalError("the connection is lost")) == 503
     assert raised_in_a_middleware(ZeroDivisionError()) == 500
+
+
+@pytest.mark.postgresql
+def test_no_statement_and_no_lock_is_waited_for_without_end() -> None:
+    with connection.cursor() as cursor:
+        for name, value in (("statement_timeout", "15s"), ("lock_timeout", "5s")):
+            cursor.execute(f"SHOW {name}")
+            assert cursor.fetchone() == (value,)
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("signing_keys")
+def test_a_locked_row_is_a_503_and_the_refresh_token_is_not_used_up(people: People) -> None:
+    issued = issuing.sign_in(user=people.okafor, amr="pwd", acr="aal1", now=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    with psycopg.connect(**address_of_the_test_database()) as other:
+        other.execute("SELECT 1 FROM tokens_refreshfamily FOR UPDATE")
+        refused = refresh(issued.refresh)
+    assert (refused.status_code, refused["Retry-After"]) == (503, "5")
+    assert refused.json()["code"] == "temporarily_unavailable"
+    assert refresh(issued.refresh).status_code == 200
+    connection.close()
+    connection.close_pool()  # the next test gets connections without our short time-out
+
+
+def refresh(token: str) -> Any:
+    return Client(raise_request_exception=False).post(
+        "/api/token/refresh/", {"refresh": token}, content_type="application/json"
+    )
+
+
+def address_of_the_test_database() -> dict[str, Any]:
+    given = connection.settings_dict
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    return {key: given[name] for key, name in names.items() if given[name]}
