@@ -20,6 +20,7 @@ from accounts.access import scopes as smart
 from accounts.access.decision import Account, ClientPolicy, Reason, earliest, standing
 from accounts.access.lookup import Subject
 from accounts.models import User
+from accounts.operations.refusals import require
 from audit import ledger
 from audit.events import EventType, Outcome
 from audit.raw_sql import timestamp_from, timestamp_parameter, uuid_from, uuid_parameter
@@ -159,8 +160,16 @@ def _not_current(
     raise InvalidGrant("reuse", recorded=True)
 
 
-def revoke(key: uuid.UUID, *, reason: str, now: datetime.datetime, by: Any = None) -> bool:
-    """End a family: every token that descends from it is refused at its next use. Return whether it was open."""
+def revoke(
+    key: uuid.UUID, *, reason: str, now: datetime.datetime, by: User | None = None, words: str = ""
+) -> bool:
+    """End a family: every token that descends from it is refused at its next use. Return whether it was open.
+
+    `reason` is a code. `by` is the administrator who does it, who needs the permission, and `words` say why. Raises
+    Refused.
+    """
+    if by is not None:
+        require(by, "tokens.revoke_refresh_family")
     with transaction.atomic():
         family = _locked().filter(pk=key, revoked_at__isnull=True).first()
         if family is None:
@@ -172,6 +181,7 @@ def revoke(key: uuid.UUID, *, reason: str, now: datetime.datetime, by: Any = Non
             event=EventType.REFRESH_FAMILY_REVOKED,
             outcome=Outcome.SUCCESS,
             by=by,
+            words=words,
         )
     return True
 
@@ -200,13 +210,15 @@ def _end(
     now: datetime.datetime,
     event: EventType,
     outcome: Outcome,
-    by: Any = None,
+    by: User | None = None,
+    words: str = "",
 ) -> None:
     family.revoked_at, family.revocation_reason = now, reason[:40]
     family.save(update_fields=["revoked_at", "revocation_reason"])
     ledger.record(
         event, outcome=outcome, by=by, obj=family, object_label=str(family), session=str(family.pk),
-        client=family.client.client_id, reason_code=reason[:64], details={"user": str(family.user_id)}, now=now,
+        client=family.client.client_id, reason_code=reason[:64], reason=words,
+        details={"user": str(family.user_id)}, now=now,
     )  # fmt: skip
 
 
