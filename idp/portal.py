@@ -9,14 +9,20 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
 
 from audit import refusals
 from audit.context import Person
 from audit.refusals import Refused
+from idp import attention
 
 
 class Portal(admin.AdminSite):
@@ -30,12 +36,33 @@ class Portal(admin.AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         return request.user.is_authenticated and request.user.has_perm("accounts.enter_portal")
 
+    def get_urls(self) -> list[Any]:
+        """Leave out the link from a record to a page about it outside: no record has one."""
+        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Show what needs this person's attention, above everything there is."""
+        cards = attention.cards(request, now=timezone.now())
+        return super().index(request, {"attention": cards, **(extra_context or {})})
+
+    @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
-        """Send people to the one sign-in form; refuse those who are signed in and may not enter."""
+        """Send people to the one sign-in form, and who is signed in to the overview, which may refuse them."""
         if request.user.is_authenticated:
-            record_refusal(request)
-            raise PermissionDenied
-        return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME, "/admin/"))
+            return redirect("admin:index")
+        return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME, reverse("admin:index")))
+
+    def logout(self, request: HttpRequest, extra_context: object = None) -> Any:
+        """Send people to the one page for signing out."""
+        return redirect("account_logout")
+
+    def password_change(self, request: HttpRequest, extra_context: object = None) -> Any:
+        """Send people to the one page for changing a password."""
+        return redirect("account_change_password")
+
+    def password_change_done(self, request: HttpRequest, extra_context: object = None) -> Any:
+        """Send people back to the overview: that page is the sign-in's own."""
+        return redirect("admin:index")
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
         """Add the page that belongs to no model."""
@@ -48,12 +75,17 @@ class Portal(admin.AdminSite):
         return apps
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
-        """Record it when a page refuses; by then the page's own transaction has been undone."""
+        """Refuse who is signed in and may not enter, and record it whoever refuses.
+
+        By the time of the entry the page's own transaction has been undone.
+        """
         inner = super().admin_view(view, cacheable)
 
         @wraps(inner)
         def recorded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
+                if request.user.is_authenticated and not self.has_permission(request):
+                    raise PermissionDenied
                 return inner(request, *args, **kwargs)
             except PermissionDenied:
                 record_refusal(request)
