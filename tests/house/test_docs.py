@@ -64,3 +64,17 @@ def test_every_decision_is_listed() -> None:
 
 def test_the_readme_can_be_read_in_one_sitting() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 140
+
+
+def test_every_row_of_the_specification_map_leads_to_code_and_to_a_test() -> None:
+    rows = [
+        line for line in (ROOT / "docs" / "spec-map.md").read_text().splitlines() if line.startswith("| ")
+    ]
+    named = {code for row in rows for code in CODE.findall(row) if "/" in code and ".py" in code}
+    assert len(named) > 40
+    missing = []
+    for path, _, test in (code.partition("::") for code in named):
+        file = ROOT / path
+        if not file.exists() or (test and f"def {test}(" not in file.read_text()):
+            missing.append(f"{path}::{test}")
+    assert sorted(missing) == []
