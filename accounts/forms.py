@@ -177,7 +177,7 @@ class NewPasswordMixin(forms.Form):
     """Two fields for a password that somebody else will be told."""
 
     password = forms.CharField(
-        label="Initial password",
+        label="New password",
         strip=False,
         max_length=128,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -32,7 +33,7 @@ class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         widgets = {
-            name: forms.Textarea(attrs={"rows": 3})
+            name: AdminTextareaWidget(attrs={"rows": 3})
             for name in ("description", "justification", "scope_ceiling")
         }
 
@@ -53,7 +54,9 @@ class RoleAdmin(PortalModelAdmin):
     form = RoleForm
     list_display = ("name", "code", "version", "may_break_glass", "needs_mfa")
     fields = (
-        ("name", "code", "version"),
+        "name",
+        "code",
+        "version",
         "description",
         "justification",
         "scope_ceiling",

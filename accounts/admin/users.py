@@ -104,7 +104,7 @@ class UserAdmin(PortalModelAdmin):
 
     form = UserForm
     list_display = ("username", "display_name", "job_function", "employment_type", "state_shown", "ends_at")
-    list_filter = ("state", "employment_type", "job_function")
+    list_filter = ("state", "employment_type")
     search_fields = ("username",)
     search_help_text = "Beginning of the username"
     ordering = ("username",)
