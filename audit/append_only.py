@@ -40,6 +40,12 @@ DROP = {
         "DROP FUNCTION audit_event_append_only()",
     ),
 }
+# SQLite's REPLACE removes the row in its way without asking the trigger that refuses DELETE.
+NO_REPLACE = f"""
+CREATE TRIGGER audit_event_no_replace BEFORE INSERT ON audit_event
+WHEN EXISTS (SELECT 1 FROM audit_event WHERE id = NEW.id OR event_id = NEW.event_id)
+BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END
+"""  # noqa: S608 (no input)
 
 
 def install(apps: Any, schema_editor: Any) -> None:
@@ -52,3 +58,15 @@ def remove(apps: Any, schema_editor: Any) -> None:
     """Drop the triggers; for a migration that goes backwards."""
     for statement in DROP[schema_editor.connection.vendor]:
         schema_editor.execute(statement)
+
+
+def refuse_replacing(apps: Any, schema_editor: Any) -> None:
+    """Create the trigger against REPLACE where there is such a statement; for a migration."""
+    if schema_editor.connection.vendor == "sqlite":
+        schema_editor.execute(NO_REPLACE)
+
+
+def allow_replacing(apps: Any, schema_editor: Any) -> None:
+    """Drop it again; for a migration that goes backwards."""
+    if schema_editor.connection.vendor == "sqlite":
+        schema_editor.execute("DROP TRIGGER audit_event_no_replace")

@@ -7,6 +7,7 @@ RFC 6962 section 2.1: SHA-256 of 0x00 and the entry). Never give it a token, a p
 
 import datetime
 import hashlib
+import ipaddress
 import uuid
 from collections.abc import Mapping
 from functools import cache
@@ -22,6 +23,7 @@ from audit.events import EventType, Outcome
 from audit.models import Event
 
 LEAF_PREFIX = b"\x00"
+LARGEST_INTEGER = 2**53 - 1
 FIELDS_V1 = (
     "event_id", "version", "recorded_at", "event", "outcome", "action", "actor_ref", "actor_label", "client_ref",
     "session_ref", "patient_ref", "object_type", "object_pk", "object_repr", "jti", "purpose_of_use", "basis",
@@ -61,7 +63,9 @@ def record(
         details: strings, booleans, integers below 2^53, lists and mappings of them.
         reason: what a person typed; never leaves the server in a token, URL, log or e-mail.
 
-    Raises whatever the database raises: the caller's transaction must not survive a missing entry.
+    Text is bounded to its column and freed of what no database and no canonical form takes (NUL, lone surrogates), so
+    that nothing somebody types or sends can keep an entry out. Raises ValueError for details that the canonical form
+    does not keep exactly, and whatever the database raises: the caller's transaction must not survive a missing entry.
     """
     request = context.current()
     values: dict[str, Any] = {
@@ -78,20 +82,23 @@ def record(
         "patient_ref": patient,
         "object_type": obj._meta.label if obj else "",
         "object_pk": str(obj.pk) if obj else "",
-        "object_repr": object_label[:200],
+        "object_repr": object_label,
         "jti": jti,
         "purpose_of_use": purpose_of_use,
         "basis": basis,
         "reason_code": reason_code,
         "reason": reason,
         "request_id": request.request_id,
-        "remote_addr": request.remote_addr,
+        "remote_addr": _address(request.remote_addr),
         "user_agent": request.user_agent,
-        "changes": dict(changes) if changes else None,
-        "additional_data": dict(details) if details else None,
+        "changes": _exact(changes) if changes else None,
+        "additional_data": _exact(details) if details else None,
     }
-    values["leaf"] = leaf_hash(values)
     statement, fields = _insert_statement(connection.vendor)
+    for field in fields:
+        if isinstance(field, models.CharField | models.TextField):
+            values[field.name] = _storable(values[field.name])[: field.max_length]
+    values["leaf"] = leaf_hash(values)
     with connection.cursor() as cursor:
         cursor.execute(
             statement, [field.get_db_prep_save(values[field.name], connection) for field in fields]
@@ -115,6 +122,35 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return str(value) if isinstance(value, uuid.UUID) else value
+
+
+def _storable(text: str) -> str:
+    """Return the text with a replacement character for what cannot be stored or hashed."""
+    if text.isascii():
+        return text.replace("\x00", "\ufffd")
+    return text.replace("\x00", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
+def _address(text: str | None) -> str | None:
+    """Return an IP address as every database gives it back: no zone, IPv4 where it is IPv4; None for anything else."""
+    try:
+        address = ipaddress.ip_address((text or "").partition("%")[0])
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def _exact(value: Any) -> Any:
+    """Return a JSON value that comes back from every database as it went in. Raises ValueError."""
+    if isinstance(value, Mapping):
+        return {_storable(str(key)): _exact(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(held) for held in value]
+    if isinstance(value, str):
+        return _storable(str(value))
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) <= LARGEST_INTEGER):
+        return value
+    raise ValueError(f"the ledger keeps no {type(value).__name__} such as this one exactly; give it as text")
 
 
 @cache

@@ -120,4 +120,7 @@ def _text(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return base64.b64decode(text)
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise CannotOpen("a part of the sealed secret is not BASE64") from error

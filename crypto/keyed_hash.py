@@ -20,4 +20,4 @@ def keyed_hash(purpose: str, value: bytes) -> bytes:
 def blind_index(purpose: str, text: str) -> bytes:
     """Return the 32-byte blind index of a text; case, Unicode form and surrounding or doubled space do not matter."""
     folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return keyed_hash(f"blind-index/{purpose}", folded.encode())
+    return keyed_hash(f"blind-index/{purpose}", folded.encode("utf-8", "surrogatepass"))

@@ -57,7 +57,8 @@ def _derive(root: bytes, purpose: str) -> bytes:
 
 def _decode(encoded: str, setting: str) -> bytes:
     try:
-        key = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        padded = encoded + "=" * (-len(encoded) % 4)
+        key = base64.b64decode(padded, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
