@@ -6,14 +6,23 @@ import re
 
 from audit import context
 
-SECRETS = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|[\w-]{91}(?![\w-])|(?<=\?)\S+")
+# Access tokens, refresh tokens, whatever follows Bearer, query strings, and the row that PostgreSQL shows when it
+# refuses one.
+SECRETS = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*|[\w-]{91}(?![\w-])|(?<=bearer )\S+|(?<=\?)\S+|(?<=DETAIL: )[^\n]+",
+    re.IGNORECASE,
+)
 
 
 class Scrub(logging.Filter):
     """Takes tokens and query strings out of messages."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = SECRETS.sub("(removed)", record.getMessage()), ()
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # a log call that is wrong must not become a failed request
+            message = str(record.msg)
+        record.msg, record.args = SECRETS.sub("(removed)", message), ()
         return True
 
 

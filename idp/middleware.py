@@ -15,6 +15,7 @@ from django.contrib.auth import middleware as auth_middleware
 from django.contrib.messages import middleware as messages_middleware
 from django.contrib.sessions import middleware as sessions_middleware
 from django.core.exceptions import BadRequest
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.middleware import common
 from django.shortcuts import render
@@ -95,12 +96,21 @@ class UnavailableMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        return self.get_response(request)
+        response = self.get_response(request)
+        if response.status_code == 503:
+            drop_stale_connections()
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, UNAVAILABLE):
             return unavailable(request)
         return None
+
+
+def drop_stale_connections() -> None:
+    """Have the pool try its idle connections: after a restart of PostgreSQL one request fails and not one for each."""
+    if pool := getattr(connection, "pool", None):
+        pool.check()
 
 
 def unavailable(request: HttpRequest) -> HttpResponse:

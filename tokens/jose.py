@@ -6,6 +6,7 @@ token; `iss`, `aud` and all times are checked for form as well as value. Anythin
 an audience list, a lone surrogate, padding (one token, one spelling), a token over 8 kB.
 """
 
+import base64
 import datetime
 import re
 import time
@@ -85,6 +86,8 @@ def verify(token: str, *, typ: str, audiences: Collection[str], now: datetime.da
 def _verifier(token: str, typ: str) -> key_ring.Verifier:
     if not isinstance(token, str) or len(token) > MAX_LENGTH or not _COMPACT_JWS.fullmatch(token):
         raise TokenError("not_a_jws")
+    if not all(map(_is_utf_8, token.split(".")[:2])):
+        raise TokenError("not_utf_8")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError) as error:
@@ -100,6 +103,14 @@ def _verifier(token: str, typ: str) -> key_ring.Verifier:
     if header.get("alg") != verifier.algorithm:
         raise TokenError("wrong_algorithm")
     return verifier
+
+
+def _is_utf_8(part: str) -> bool:
+    """Return whether a part is text in UTF-8 (RFC 8725 section 3.7): Python's JSON would read UTF-16 and UTF-32 too."""
+    try:
+        return "\x00" not in base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
+    except ValueError:
+        return False
 
 
 def _check_form(claims: dict[str, Any], typ: str) -> None:
