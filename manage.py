@@ -239,9 +239,16 @@ def main(argv: list[str]) -> int:
         return 1
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "idp.settings")
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
-    from environs import EnvError
+    try:
+        from django.core.exceptions import ImproperlyConfigured
+        from django.core.management import execute_from_command_line
+        from environs import EnvError
+    except ModuleNotFoundError as error:
+        STAMP.unlink(missing_ok=True)
+        print(
+            f"{error.name} is missing from {sys.prefix}: the same command installs it anew.", file=sys.stderr
+        )
+        return 1
 
     try:
         execute_from_command_line(argv)

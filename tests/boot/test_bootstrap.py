@@ -144,6 +144,18 @@ def test_without_a_stamp_everything_is_installed_anew(project: Project) -> None:
     assert project.lit() == "1.0"
 
 
+def test_a_package_that_was_deleted_is_one_sentence_and_installed_by_the_next(project: Project) -> None:
+    project.run("-c", "")
+    command = [
+        project.root / ".venv" / "bin" / "python",
+        "manage.py",
+        "check",
+    ]  # Django is not among these packages
+    ran = subprocess.run(command, cwd=project.root, capture_output=True, text=True, timeout=60)
+    assert_one_sentence(ran, "django is missing from .*: the same command installs it anew")
+    assert not project.stamp.exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_installation_is_repaired_by_the_next(project: Project, number: int) -> None:
     child = project.start("-c", "")

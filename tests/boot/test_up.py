@@ -1,18 +1,23 @@
 """`manage.py up` as a person runs it: a process, its output, its children, and what they leave behind."""
 
 import contextlib
+import fcntl
 import os
+import pty
+import select
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.boot.up_process import ROOT, UP_SECONDS, Up, wait_until
+from tests.boot.up_process import ROOT, UP_SECONDS, Up, clean_environment, wait_until
 
 pytestmark = pytest.mark.embedded
 
@@ -64,8 +69,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Up]]:
 def test_it_serves_and_ends_with_all_its_children(
     start: Callable[..., Up], port: int, tmp_path: Path, number: int
 ) -> None:
-    up = start(port)
+    data_dir = tmp_path / "a folder"
+    up = start(port, data_dir=data_dir)
     up.wait_for("Wardkey is up at")
+    assert (
+        f"WARDKEY_DATA_DIR='{data_dir}' python3 manage.py create_user" in up.printed()
+    )  # nobody is there to ask
+    assert not (data_dir / "demo-credentials.json").exists()
     assert up.get("/livez") == 200
     assert up.get("/readyz") == 200
     children = up.descendants()
@@ -74,22 +84,23 @@ def test_it_serves_and_ends_with_all_its_children(
     assert up.end(number) == 0
     assert_all_gone(children, within_seconds=1)
     assert "Traceback" not in up.printed()
-    data_dir = tmp_path / "wardkey"
     # Static files are everybody's, and below a folder that is not.
     private = [path for path in (data_dir, *data_dir.rglob("*")) if "static" not in path.parts]
     assert [path for path in private if path.stat().st_mode & 0o077] == []
 
 
 @pytest.mark.slow
-def test_the_second_run_keeps_everything_and_may_change_the_port(
+def test_the_second_run_keeps_everything_and_may_change_the_port_and_another_folder_goes_on(
     start: Callable[..., Up], port: int, tmp_path: Path
 ) -> None:
-    first = start(port)
-    first.wait_for("Wardkey is up at")
+    with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as freer:
+        other_port, another_port = free.getsockname()[1], freer.getsockname()[1]
+    first, another = start(port), start(another_port, data_dir=tmp_path / "another")
+    for up in (first, another):
+        up.wait_for(f"Wardkey is up at http://127.0.0.1:{up.port}")
     first.end(signal.SIGTERM)
+    assert another.get("/readyz") == 200
     secret = (tmp_path / "wardkey" / "secrets" / "wardkey_secret_key").read_text()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        other_port = free.getsockname()[1]
     second = start(other_port)
     second.wait_for(f"Wardkey is up at http://127.0.0.1:{other_port}")
     assert second.get("/livez") == 200
@@ -100,13 +111,18 @@ def test_the_second_run_keeps_everything_and_may_change_the_port(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("step", "number"), [("database ...", signal.SIGTERM), ("static files ...", signal.SIGKILL)]
+)
 def test_an_interrupted_first_run_is_completed_by_the_next(
-    start: Callable[..., Up], port: int, tmp_path: Path
+    start: Callable[..., Up], port: int, tmp_path: Path, step: str, number: int
 ) -> None:
     first = start(port)
-    first.wait_for("database ...")
-    assert first.end(signal.SIGTERM) == 1
-    assert "the next `up` completes what is missing" in first.printed()
+    first.wait_for(step)
+    code = first.end(number)
+    if number == signal.SIGTERM:
+        assert code == 1
+        assert "the next `up` completes what is missing" in first.printed()
     assert "Traceback" not in first.printed()
     second = start(port)
     second.wait_for("Wardkey is up at")
@@ -127,6 +143,63 @@ def test_a_child_that_dies_brings_the_rest_down(start: Callable[..., Up], port: 
     name = {"granian": "web server", "celery": "worker"}[program]
     assert f"The {name} ended by itself (exit code -9), so everything was stopped" in up.printed()
     assert "Traceback" not in up.printed()
+
+
+class Terminal:
+    """`manage.py up --no-demo` with a person before it."""
+
+    def __init__(self, data_dir: Path, port: int) -> None:
+        self.descriptor, theirs = pty.openpty()
+        self.shown = ""
+        options = ["--no-demo", "--port", str(port), "--data-dir", str(data_dir)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "up", *options],
+            env=clean_environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            # getpass asks on the controlling terminal, wherever standard input comes from.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        )  # fmt: skip
+        os.close(theirs)
+
+    def wait_for(self, text: str) -> None:
+        """Read until the text is shown; what comes after it stays for the next."""
+        deadline = time.monotonic() + UP_SECONDS
+        while text not in self.shown and time.monotonic() < deadline:
+            if select.select([self.descriptor], [], [], 0.2)[0]:
+                self.shown += os.read(self.descriptor, 4096).decode()
+        before, found, self.shown = self.shown.partition(text)
+        assert found, before
+
+    def type(self, text: str) -> None:
+        os.write(self.descriptor, text.encode())
+
+    def answer(self, question: str, text: str) -> None:
+        self.wait_for(question)
+        time.sleep(0.1)  # getpass empties the input when it begins
+        self.type(f"{text}\n")
+
+
+@pytest.mark.slow
+def test_without_a_demo_a_person_is_asked_for_the_first_administrator(port: int, tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "wardkey", port)
+    try:
+        terminal.answer("Username: ", "boss")
+        terminal.answer("Password (15 characters or more): ", "correct horse battery staple")
+        terminal.answer("Password again: ", "correct horse buttery staple")
+        terminal.wait_for("The two passwords differ. Once more:")
+        terminal.answer("Username: ", "boss")
+        for question in ("Password (15 characters or more): ", "Password again: "):
+            terminal.answer(question, "correct horse battery staple")
+        terminal.wait_for("Created boss as ")
+        terminal.wait_for("Wardkey is up at")
+        terminal.type("\x03")
+        terminal.wait_for("Stopping Wardkey ...")
+        assert terminal.process.wait(timeout=20) == 0
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.descriptor)
+    with contextlib.closing(sqlite3.connect(tmp_path / "wardkey" / "wardkey.sqlite3")) as database:
+        assert database.execute("SELECT username FROM accounts_user").fetchall() == [("boss",)]
 
 
 @pytest.mark.slow

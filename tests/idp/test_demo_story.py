@@ -212,6 +212,12 @@ def test_what_comes_out_otherwise_is_marked_and_the_exit_status_says_so(up: Up) 
     assert f"{len(wrong)} of " in err
 
 
+def test_everything_in_the_folder_is_the_owners_alone(up: Up, told: str) -> None:
+    private = [path for path in (up.data_dir, *up.data_dir.rglob("*")) if "static" not in path.parts]
+    assert len(private) > 10
+    assert [path for path in private if path.stat().st_mode & 0o077] == []
+
+
 def test_fifty_requests_at_once_to_the_mounted_fhir_server_are_all_answered(up: Up) -> None:
     app, token = token_for_rosa(up)
     barrier = threading.Barrier(50)

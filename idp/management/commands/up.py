@@ -97,7 +97,13 @@ class Command(BaseCommand):
     def ask_for_administrator(self) -> None:
         if sys.stdin.isatty():
             self.stdout.write("Nobody can sign in yet. Name the first administrator:")
-            call_command("create_user")
+            while not get_user_model().objects.exists():
+                try:
+                    call_command("create_user")
+                except CommandError as error:
+                    self.stdout.write(f"{error} Once more:")
+                except EOFError:
+                    raise CommandError("Nobody was named; the next `up --no-demo` asks again.") from None
         else:
             self.stdout.write(
                 "Nobody can sign in yet. Make the first administrator with: "
