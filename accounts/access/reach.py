@@ -43,9 +43,9 @@ class Basis:
     scopes: list[str]
 
     @property
-    def purpose_names(self) -> str:
+    def purpose_names(self) -> list[str]:
         """The purposes of use as a person reads them."""
-        return ", ".join(PURPOSES_OF_USE[purpose] for purpose in self.purposes)
+        return [PURPOSES_OF_USE[purpose] for purpose in self.purposes]
 
 
 @dataclass(frozen=True, slots=True)
