@@ -20,6 +20,7 @@ from accounts.access import scopes as smart
 from accounts.models import CareTeam, Patient, PatientAccessGrant, Role, RoleAssignment, User
 from accounts.purposes import PURPOSES_OF_USE
 from audit.guarded import ReasonForm
+from audit.suggestions import identification
 
 GRANT_DAYS = 30
 PURPOSES = list(PURPOSES_OF_USE.items())
@@ -105,6 +106,9 @@ class OneOfMany(AutocompleteSelect):
 
 class RecordField(forms.ModelChoiceField):  # type: ignore[type-arg]
     """A choice of one record by its key; what is no key is an invalid choice, and is not echoed."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        return identification(obj)
 
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values or as_uuid(str(value)) or isinstance(value, models.Model):

@@ -22,6 +22,7 @@ from django.utils.decorators import method_decorator
 from audit import refusals
 from audit.context import Person
 from audit.refusals import Refused
+from audit.suggestions import Suggestions
 from idp import attention
 
 
@@ -73,6 +74,10 @@ class Portal(admin.AdminSite):
                 page = {"name": name, "object_name": "Explain", "admin_url": reverse("explain_access")}
                 app["models"].append({**page, "add_url": None, "view_only": True, "perms": {"view": True}})
         return apps
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Suggest people by name and username: two of one name must not be mistaken for each other."""
+        return cast(HttpResponse, Suggestions.as_view(admin_site=self)(request))
 
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
         """Refuse who is signed in and may not enter, and record it whoever refuses.

@@ -12,6 +12,7 @@ from accounts.forms import RequestAccessForm, as_uuid
 from accounts.models import PatientAccessGrant
 from accounts.operations import access_grants
 from audit.guarded import Fact, GuardedModelAdmin, OptionalReasonForm, Step, Verb
+from audit.suggestions import identification
 from audit.widgets import badge
 
 State = PatientAccessGrant.State
@@ -127,7 +128,10 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
         """Say who may see whom, for what, how much, from when to when and why."""
         opens = [smart.in_plain_language(scope).capitalize() for scope in smart.parse(obj.scopes)]
         return [
-            Fact("Care team" if obj.grantee_care_team_id else "Person", obj.grantee_label),
+            Fact(
+                "Care team" if obj.grantee_care_team_id else "Person",
+                identification(obj.grantee_user or obj.grantee_care_team),
+            ),
             Fact("Patient", patient_shown(request, obj.patient)),
             Fact("Purpose of use", obj.get_purpose_of_use_display()),
             Fact("What it opens", "; ".join(opens)),

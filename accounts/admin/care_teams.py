@@ -64,8 +64,7 @@ class MemberFormSet(DatedFormSet):
     def add_fields(self, form: Any, index: int | None) -> None:
         super().add_fields(form, index)
         if form.instance.pk:
-            user = form.instance.user
-            form.fields["user"] = FixedField(user, f"{user.display_name} ({user.username})")
+            form.fields["user"] = FixedField(form.instance.user, form.instance.user.identification)
 
     def clean(self) -> None:
         super().clean()

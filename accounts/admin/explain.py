@@ -110,7 +110,7 @@ def _answer(
             "until": decision.until,
         },
         "layers": layers(decision),
-        "user_label": f"{user.display_name} ({user.username})",
+        "user_label": user.identification,
         "patient_label": patient_shown(request, patient),
     }
 

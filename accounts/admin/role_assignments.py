@@ -81,7 +81,7 @@ class RoleAssignmentAdmin(GuardedModelAdmin):
     def facts(self, request: HttpRequest, obj: Any) -> list[Fact]:
         """Say who holds what, from when to when and why."""
         return [
-            Fact("Person", f"{obj.user.display_name} ({obj.user.username})"),
+            Fact("Person", obj.user.identification),
             Fact("Role", obj.role),
             Fact("Starts", obj.starts_at),
             Fact("Ends", obj.ends_at or "When somebody ends it"),

@@ -144,6 +144,11 @@ class User(RegisteredModel, AbstractBaseUser):
         """The person's name as colleagues know it."""
         return f"{self.given_name} {self.family_name}".strip() or self.username
 
+    @property
+    def identification(self) -> str:
+        """What tells people of one name apart, in the portal."""
+        return f"{self.display_name} ({self.username})"
+
     def get_full_name(self) -> str:
         return self.display_name
 

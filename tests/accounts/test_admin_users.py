@@ -283,7 +283,7 @@ def test_the_page_shows_roles_and_no_password(people: People) -> None:
 
 
 def suggested(client: Any, term: str) -> list[str]:
-    """Return the names that the autocomplete offers."""
+    """Return what the autocomplete offers."""
     query = {
         "app_label": "accounts",
         "model_name": "patientaccessgrant",
@@ -295,7 +295,7 @@ def suggested(client: Any, term: str) -> list[str]:
 
 def test_autocomplete_finds_people_by_the_beginning_of_their_username(people: People) -> None:
     client = signed_in(people.sam)
-    assert suggested(client, "OKA") == ["Ada Okafor"]
+    assert suggested(client, "OKA") == ["Ada Okafor (okafor)"]
     for term in ("kafor", "%", "_", "o'--"):
         assert suggested(client, term) == []
     assert client.get("/admin/autocomplete/", {"term": "\x00"}).status_code in (400, 403)
