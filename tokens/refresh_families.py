@@ -186,6 +186,21 @@ def revoke(
     return True
 
 
+def revoke_of_user(user: User, *, reason: str, now: datetime.datetime) -> int:
+    """End every family of a person. Return how many were open."""
+    with transaction.atomic():
+        families = list(_locked().filter(user_id=user.pk, revoked_at__isnull=True, expires_at__gt=now))
+        for family in families:
+            _end(
+                family,
+                reason=reason,
+                now=now,
+                event=EventType.REFRESH_FAMILY_REVOKED,
+                outcome=Outcome.SUCCESS,
+            )
+    return len(families)
+
+
 def sign_in_of(key: uuid.UUID) -> SignIn | None:
     """Return the sign-in behind an access token's `sid`, as it stands now. One statement."""
     with connection.cursor() as cursor:

@@ -11,11 +11,12 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from accounts.hashers import Argon2PasswordHasher
 from accounts.models import User
 from accounts.operations import users
 from audit.events import EventType, Outcome
 from audit.models import Event
-from tests.people import People
+from tests.people import PASSWORD, People
 from tests.tokens.ledger_failure import failing_ledger
 from tokens import issuing, refresh_families, refresh_tokens
 from tokens.errors import InvalidGrant
@@ -187,6 +188,35 @@ def test_without_an_entry_in_the_ledger_nothing_moves(
     assert refresh(second, now)
 
 
+def test_a_changed_password_ends_every_family_of_this_person_and_of_nobody_else(
+    cast: People, first: str, now: datetime.datetime
+) -> None:
+    second = issuing.sign_in(user=cast.okafor, amr="pwd", acr="aal1", now=now).refresh
+    other = issuing.sign_in(user=cast.lind, amr="pwd", acr="aal1", now=now).refresh
+    cast.okafor.set_password("a new horse battery staple")
+    cast.okafor.save()
+    assert {refusal(token, now) for token in (first, second)} == {"family_revoked"}
+    assert set(
+        RefreshFamily.objects.filter(user=cast.okafor).values_list("revocation_reason", flat=True)
+    ) == {"password_changed"}
+    assert len(events(EventType.REFRESH_FAMILY_REVOKED)) == 2
+    assert refresh(other, now)
+
+
+def test_a_change_of_anything_else_or_of_the_hasher_ends_no_family(
+    cast: People, first: str, now: datetime.datetime
+) -> None:
+    cast.okafor.email = "okafor@hospital.example"
+    cast.okafor.save()
+    old = Argon2PasswordHasher()
+    old.time_cost = 1
+    cast.okafor.password = old.encode(PASSWORD, "saltsaltsaltsalt")
+    cast.okafor.save()
+    assert cast.okafor.check_password(PASSWORD)
+    assert "t=2" in User.objects.get(pk=cast.okafor.pk).password, "moved to the current hasher"
+    assert refresh(first, now)
+
+
 def test_families_go_a_week_after_their_last_possible_use(
     cast: People, first: str, now: datetime.datetime
 ) -> None:
@@ -264,6 +294,18 @@ def test_refreshes_and_a_suspension_at_once_leave_nothing_that_works(cast: Peopl
     assert len(tokens) <= 2
     for token in tokens:
         assert refusal(token, timezone.now()) in ("account_not_active", "family_revoked")
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_refreshes_and_a_new_password_at_once_leave_nothing_that_works(cast: People, first: str) -> None:
+    def change_password() -> None:
+        cast.okafor.set_password("a new horse battery staple")
+        cast.okafor.save()
+
+    results = at_once(*[lambda: refresh(first, timezone.now())] * 9, change_password)
+    tokens = {first, *(result for result in results[:-1] if len(result) == refresh_tokens.TEXT_LENGTH)}
+    assert {refusal(token, timezone.now()) for token in tokens} == {"family_revoked"}
 
 
 @pytest.mark.postgresql
