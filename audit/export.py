@@ -5,8 +5,8 @@ own. The rows follow when the view has returned, a chunk for each statement, old
 there was when the export began; no transaction stays open meanwhile.
 
 A file is whole exactly if its last record says so: TRAILER in the first column and the number of entries in the second.
-When the database fails midway, the exception ends the connection and the record is missing, so that what has arrived
-cannot pass for everything.
+When the database fails midway, that record is missing. It is the only sign that can be relied upon: a server may end a
+response that broke off as it ends one that is whole (granian does).
 
 Cells that a spreadsheet would take for a formula get an apostrophe in front (OWASP, CSV injection).
 """

@@ -33,7 +33,10 @@ def uuid_field(label: str, help_text: str) -> forms.UUIDField:
     widget = forms.TextInput(
         attrs={"pattern": UUID_PATTERN, "title": "An id such as 0b8e7f4c-…", "maxlength": 36}
     )
-    return forms.UUIDField(label=label, required=False, help_text=help_text, widget=widget)
+    errors = {"invalid": "Enter an id in full, such as 0b8e7f4c-1d2e-4f3a-8b9c-0d1e2f3a4b5c."}
+    return forms.UUIDField(
+        label=label, required=False, help_text=help_text, widget=widget, error_messages=errors
+    )
 
 
 class FilterForm(forms.Form):

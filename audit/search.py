@@ -68,13 +68,13 @@ class Criteria:
 
     def bounds(self) -> tuple[int, int]:
         """Return the lowest and the highest id that can fit; the first is above the second when none can."""
-        by_time = Event.objects.values_list("id", flat=True)
-        low, high = 1, Event.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        ids = Event.objects.values_list("id", flat=True)
+        low, high = ids.order_by("id").first() or 1, ids.order_by("-id").first() or 0
         if self.since is not None:
-            first = by_time.filter(recorded_at__gte=self.since).order_by("recorded_at").first()
-            low = high + 1 if first is None else max(1, first - SLACK)
+            first = ids.filter(recorded_at__gte=self.since).order_by("recorded_at").first()
+            low = high + 1 if first is None else max(low, first - SLACK)
         if self.until is not None:
-            last = by_time.filter(recorded_at__lt=self.until).order_by("-recorded_at").first()
+            last = ids.filter(recorded_at__lt=self.until).order_by("-recorded_at").first()
             high = 0 if last is None else min(high, last + SLACK)
         return low, high
 
@@ -88,7 +88,7 @@ class Page(NamedTuple):
 
 
 def page(criteria: Criteria, *, before: int | None = None, after: int | None = None) -> Page:
-    """Return the newest entries that fit, or those just before or just after an id. At most four statements."""
+    """Return the newest entries that fit, or those just before or just after an id. At most five statements."""
     low, high = criteria.bounds()
     if after is not None and low <= after < high:
         return _upwards(criteria, after + 1, high)
