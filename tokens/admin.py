@@ -139,12 +139,12 @@ class SigningKeyAdmin(GuardedModelAdmin):
 
     def facts(self, request: HttpRequest, obj: Any) -> list[Fact]:
         """Say which key it is and what everybody may know of it."""
-        public = json.dumps(obj.public_jwk, indent=2, sort_keys=True)
+        public = json.dumps(obj.public_jwk, sort_keys=True)
         return [
             Fact("Key id", format_html('<span class="ref">{}</span>', obj.kid)),
             Fact("Algorithm", obj.algorithm),
             Fact("Private part", "Destroyed" if obj.state in (State.RETIRED, State.REVOKED) else "Sealed"),
-            Fact("Public key (JWK)", format_html('<pre class="ref">{}</pre>', public)),
+            Fact("Public key (JWK)", format_html('<span class="ref">{}</span>', public)),
         ]
 
     def timeline(self, request: HttpRequest, obj: Any) -> list[Step]:
