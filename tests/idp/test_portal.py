@@ -4,7 +4,9 @@ import datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import PatientAccessGrant, User
@@ -222,6 +224,23 @@ def test_a_longer_history_takes_no_more_statements(
     for query in many:
         if "patientaccessgrant" in query["sql"] or "audit_event" in query["sql"]:
             assert "LIMIT" in query["sql"]
+
+
+def test_the_cards_find_grants_through_their_index_in_its_order(people: People) -> None:
+    client = signed_in(people.sam)
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as captured:
+        client.get(HOME)
+        selects = [query["sql"] for query in captured if 'FROM "accounts_patientaccessgrant"' in query["sql"]]
+        assert len(selects) == 4
+        if connection.vendor == "postgresql":
+            for setting in ("seqscan", "bitmapscan", "sort"):  # a few rows would not be worth an index
+                cursor.execute(f"SET LOCAL enable_{setting} = off")
+        for sql in selects:
+            cursor.execute(("EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN ") + sql)
+            plan = str(cursor.fetchall())
+            assert "access_grant_state_end" in plan
+            assert "Sort" not in plan
+            assert "TEMP B-TREE" not in plan
 
 
 @pytest.mark.parametrize("app", ["accounts", "tokens", "audit"])
