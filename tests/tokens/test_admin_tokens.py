@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from audit import paginator
 from audit.events import EventType
+from audit.refusals import Refused
 from tests.accounts.portal import recorded, refusals, signed_in
 from tests.people import People, make_user
-from tokens import issuing, key_ring
+from tokens import issuing, key_ring, refresh_families
 from tokens.models import Client, RefreshFamily, SigningKey
 
 State = SigningKey.State
@@ -255,6 +256,15 @@ def test_who_may_not_revoke_a_family_sees_no_button_and_is_refused(
     ines, page = signed_in(people.ines), address("refreshfamily_change", family.pk)
     assert ines.get(page).context["verbs"] == []
     assert ines.post(address("refreshfamily_revoke", family.pk), {"reason": "x"}).status_code == 403
+    family.refresh_from_db()
+    assert family.revoked_at is None
+
+
+def test_the_operation_itself_refuses_who_may_not_revoke_a_family(
+    people: People, family: RefreshFamily
+) -> None:
+    with pytest.raises(Refused):
+        refresh_families.revoke(family.pk, reason="x", by=people.ines, now=timezone.now())
     family.refresh_from_db()
     assert family.revoked_at is None
 
