@@ -265,7 +265,7 @@ def test_a_page_takes_the_same_few_statements_however_long_the_ledger(
 
 
 def test_the_portal_leads_compliance_officers_and_nobody_else_to_the_ledger(
-    people: People, ines: Client
+    people: People, ines: Client, superuser: Client
 ) -> None:
     assert reverse("admin:audit_event_changelist").encode() in ines.get("/admin/").content
     assert (
