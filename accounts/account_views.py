@@ -47,6 +47,11 @@ class RecordsThrottling:
 class SignIn(RecordsThrottling, allauth_views.LoginView):  # type: ignore[misc]
     """The sign-in form."""
 
+    @transaction.atomic
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        return response
+
 
 class Reauthentication(RecordsThrottling, allauth_views.ReauthenticateView):  # type: ignore[misc]
     """A fresh proof; a wrong password is recorded by the failure's own signal, as at the sign-in form."""

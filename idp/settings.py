@@ -384,5 +384,10 @@ LOGGING = {
     "formatters": {"json": {"()": "idp.logs.JSONFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["scrub"]}},
     "root": {"handlers": ["console"], "level": env.str("WARDKEY_LOG_LEVEL", "INFO")},
-    "loggers": {"django.server": {"handlers": [], "propagate": False}},
+    "loggers": {
+        "django.server": {"handlers": [], "propagate": False},
+        # At DEBUG these two repeat what a page shows and what a statement holds, whoever asks for that level.
+        "django.template": {"level": "INFO"},
+        "django.db.backends": {"level": "INFO"},
+    },
 }

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -111,15 +111,17 @@ def _flush_past_the_ledgers_triggers(django_db_setup: None) -> Iterator[None]:
 
     from audit import append_only
 
-    sql_flush = connection.ops.sql_flush
+    # The class and not the object: where a browser's event loop runs, this thread has another connection.
+    operations = type(connection.ops)
+    sql_flush = operations.sql_flush
 
-    def without_triggers(*args: object, **options: object) -> list[str]:
-        vendor = connection.vendor
-        return [*append_only.DROP[vendor], *sql_flush(*args, **options), *append_only.CREATE[vendor]]
+    def without_triggers(self: Any, *args: Any, **options: Any) -> list[str]:
+        vendor = self.connection.vendor
+        return [*append_only.DROP[vendor], *sql_flush(self, *args, **options), *append_only.CREATE[vendor]]
 
-    connection.ops.sql_flush = without_triggers
+    operations.sql_flush = without_triggers  # type: ignore[method-assign]
     yield
-    connection.ops.sql_flush = sql_flush
+    operations.sql_flush = sql_flush  # type: ignore[method-assign]
 
 
 @pytest.fixture
