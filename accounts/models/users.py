@@ -133,8 +133,9 @@ class User(RegisteredModel, AbstractBaseUser):
 
     @classmethod
     def normalize_username(cls, username: str) -> str:
-        """Return the one spelling of a username: NFKC, lower case."""
-        return unicodedata.normalize("NFKC", username).strip().lower()
+        """Return the one spelling of a username: NFKC, lower case, and nothing that a database cannot be asked for."""
+        askable = username.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        return unicodedata.normalize("NFKC", askable).strip().lower()
 
     def clean(self) -> None:
         self.username = self.normalize_username(self.username)

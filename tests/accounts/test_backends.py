@@ -94,7 +94,14 @@ def test_a_username_has_many_spellings(people: People, typed: str) -> None:
 
 @pytest.mark.parametrize(
     ("username", "password"),
-    [("okafor", "wrong"), ("nobody", PASSWORD), ("", PASSWORD), ("okafor", ""), ("okafor\x00x", PASSWORD)],
+    [
+        ("okafor", "wrong"),
+        ("nobody", PASSWORD),
+        ("", PASSWORD),
+        ("okafor", ""),
+        ("okafor\x00", PASSWORD),
+        ("okafor\ud800", PASSWORD),
+    ],
 )
 def test_wrong_credentials_are_nobody(people: People, username: str, password: str) -> None:
     assert authenticate(username=username, password=password) is None
