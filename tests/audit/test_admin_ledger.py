@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -262,6 +263,30 @@ def test_a_page_takes_the_same_few_statements_however_long_the_ledger(
     statements = " ".join(query["sql"].upper() for query in many)
     assert "OFFSET" not in statements
     assert "COUNT(" not in statements
+
+
+@pytest.mark.parametrize(
+    ("criteria", "index"),
+    [
+        (search.Criteria(actor="x"), "event_actor"),
+        (search.Criteria(patient="x"), "event_patient"),
+        (search.Criteria(event="x"), "event_event"),
+        (search.Criteria(), "PRIMARY KEY"),
+    ],
+)
+def test_a_page_is_found_through_an_index_in_its_order(
+    db: None, criteria: search.Criteria, index: str
+) -> None:
+    entries = criteria.entries().filter(id__range=(1, 9)).order_by("-id")[:51]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            index = "audit_event_pkey" if index == "PRIMARY KEY" else index
+            for setting in ("seqscan", "bitmapscan", "sort"):  # a few rows would not be worth an index
+                cursor.execute(f"SET LOCAL enable_{setting} = off")
+    plan = entries.explain()
+    assert index in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
 
 
 def test_the_portal_leads_compliance_officers_and_nobody_else_to_the_ledger(
