@@ -179,6 +179,12 @@ def revoke_family(people: People) -> Act:
     return lambda: refresh_families.revoke(key, reason="over", now=NOW())
 
 
+def revoke_families_of_user(people: People) -> Act:
+    signed_in(people)
+    signed_in(people)
+    return lambda: refresh_families.revoke_of_user(people.okafor, reason="over", now=NOW())
+
+
 OPERATIONS: dict[str, list[Callable[[People], Act]]] = {
     "accounts.operations.access_grants.request": [request],
     "accounts.operations.access_grants.approve": [approve],
@@ -201,6 +207,7 @@ OPERATIONS: dict[str, list[Callable[[People], Act]]] = {
     "tokens.issuing.revoke": [revoke_token],
     "tokens.refresh_families.rotate": [rotate_family, reuse_family],
     "tokens.refresh_families.revoke": [revoke_family],
+    "tokens.refresh_families.revoke_of_user": [revoke_families_of_user],
 }
 WITHOUT_AN_ENTRY = {
     "accounts.operations.refusals.require": "asks",
