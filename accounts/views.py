@@ -35,6 +35,7 @@ class SignInShown:
 
     at: datetime.datetime
     successful: bool
+    by_application: bool
     remote_addr: str
     device: str
 
@@ -48,7 +49,7 @@ def home(request: HttpRequest) -> HttpResponse:
     page = reach.patients_of(user=user, now=now, record_number=record_number, after=_position(request))
     _record_what_is_shown(user, page, searched=bool(record_number), now=now)
     sign_ins = _sign_ins(user)
-    before = [sign_in for sign_in in sign_ins if sign_in.successful][1:2]
+    before = [sign_in for sign_in in sign_ins if sign_in.successful and not sign_in.by_application][1:2]
     return render(
         request,
         "accounts/home.html",
@@ -87,14 +88,18 @@ def _record_what_is_shown(user: User, page: reach.Page, *, searched: bool, now: 
 
 
 def _sign_ins(user: User) -> list[SignInShown]:
-    """Return the latest sign-ins and failures at the form; a failure by an unknown name belongs to nobody."""
-    events = Event.objects.filter(
+    """Return the latest sign-ins and failures, at the form and by an application."""
+    at_form = Event.objects.filter(
         event__in=[EventType.SIGN_IN, EventType.SIGN_IN_FAILED], object_pk=str(user.pk)
     )
+    by_application = Event.objects.filter(event=EventType.BASE_TOKEN_ISSUED, actor_ref=str(user.pk))
+    events = [*at_form[:SIGN_INS_SHOWN], *by_application[:SIGN_INS_SHOWN]]
+    events.sort(key=lambda event: event.pk, reverse=True)
     return [
         SignInShown(
             event.recorded_at,
-            event.event == EventType.SIGN_IN,
+            event.event != EventType.SIGN_IN_FAILED,
+            event.event == EventType.BASE_TOKEN_ISSUED,
             event.remote_addr or "",
             user_agents.describe(event.user_agent),
         )

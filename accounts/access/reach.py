@@ -43,6 +43,11 @@ class Basis:
     scopes: list[str]
 
     @property
+    def is_care_team(self) -> bool:
+        """Whether it lasts as long as the care team has both."""
+        return self.ref.startswith("care_team:")
+
+    @property
     def purpose_names(self) -> list[str]:
         """The purposes of use as a person reads them."""
         return [PURPOSES_OF_USE[purpose] for purpose in self.purposes]

@@ -17,6 +17,7 @@ from audit.models import Event
 from tests.accounts.portal import signed_in
 from tests.accounts.test_reach import ward_of
 from tests.people import DAY, PHI, People
+from tests.tokens.calls import obtain
 from tests.tokens.ledger_failure import failing_ledger
 
 pytestmark = pytest.mark.django_db
@@ -133,7 +134,7 @@ def test_thousands_of_patients_take_a_bounded_number_of_statements(people: Peopl
     client = signed_in(people.okafor)
     with CaptureQueriesContext(connection) as queries:
         shown(client)
-    assert len(queries) <= 15, "\n".join(query["sql"] for query in queries)
+    assert len(queries) <= 16, "\n".join(query["sql"] for query in queries)
 
 
 def test_an_account_that_ends_soon_says_so(people: People) -> None:
@@ -143,6 +144,14 @@ def test_an_account_that_ends_soon_says_so(people: People) -> None:
     assert "Your account ends on" in shown(client)
     User.objects.filter(pk=people.okafor.pk).update(ends_at=timezone.now() + 60 * DAY)
     assert "Your account ends on" not in shown(client)
+
+
+def test_a_sign_in_by_an_application_shows_too(people: People, signing_keys: None) -> None:
+    client = signed_in(people.okafor)
+    assert "in an application" not in shown(client)
+    obtain("okafor")
+    assert shown(client).count("in an application") == 1
+    assert "in an application" not in shown(signed_in(people.lind))
 
 
 def test_recent_sign_ins_are_ones_own(people: People) -> None:
