@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import ipaddress
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -29,6 +29,7 @@ FIELDS_V1 = (
     "session_ref", "patient_ref", "object_type", "object_pk", "object_repr", "jti", "purpose_of_use", "basis",
     "reason_code", "reason", "request_id", "remote_addr", "user_agent", "changes", "additional_data",
 )  # fmt: skip
+COLUMNS = (*FIELDS_V1, "leaf")
 
 
 def record(
@@ -94,15 +95,13 @@ def record(
         "changes": _exact(changes) if changes else None,
         "additional_data": _exact(details) if details else None,
     }
-    statement, fields = _insert_statement(connection.vendor)
-    for field in fields:
-        if isinstance(field, models.CharField | models.TextField):
-            values[field.name] = _storable(values[field.name])[: field.max_length]
+    statement, texts, prepared = _insert_statement(connection.vendor)
+    for name, longest in texts.items():
+        values[name] = _storable(values[name])[:longest]
     values["leaf"] = leaf_hash(values)
+    parameters = values | {name: prepare(values[name], connection) for name, prepare in prepared.items()}
     with connection.cursor() as cursor:
-        cursor.execute(
-            statement, [field.get_db_prep_save(values[field.name], connection) for field in fields]
-        )
+        cursor.execute(statement, [parameters[name] for name in COLUMNS])
     event_id: uuid.UUID = values["event_id"]
     return event_id
 
@@ -154,8 +153,15 @@ def _exact(value: Any) -> Any:
 
 
 @cache
-def _insert_statement(vendor: str) -> tuple[str, list[Any]]:
-    fields = [Event._meta.get_field(name) for name in (*FIELDS_V1, "leaf")]
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    return f"INSERT INTO {Event._meta.db_table} ({columns}) VALUES ({marks})", fields  # noqa: S608 (no input)
+def _insert_statement(vendor: str) -> tuple[str, dict[str, int | None], dict[str, Callable[[Any, Any], Any]]]:
+    """Return the statement, the lengths of its text columns, and what makes parameters of the other values."""
+    fields: list[Any] = [Event._meta.get_field(name) for name in COLUMNS]
+    names = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    statement = f"INSERT INTO {Event._meta.db_table} ({names}) VALUES ({', '.join(['%s'] * len(fields))})"  # noqa: S608 (no input)
+    texts = [field for field in fields if isinstance(field, models.CharField | models.TextField)]
+    others = [field for field in fields if field not in texts and not isinstance(field, models.IntegerField)]
+    return (
+        statement,
+        {field.name: field.max_length for field in texts},
+        {field.name: field.get_db_prep_save for field in others},
+    )

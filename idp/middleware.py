@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from allauth.usersessions.middleware import UserSessionsMiddleware as AllauthUserSessionsMiddleware
+from csp import middleware as csp_middleware
 from django.conf import settings
 from django.contrib.auth import middleware as auth_middleware
 from django.contrib.messages import middleware as messages_middleware
@@ -75,6 +76,7 @@ class HeadersMiddleware:
         "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
         "X-Content-Type-Options": "nosniff",
     }
+    POLICY_OF_PROGRAMS = "default-src 'none'; frame-ancestors 'none'"
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -83,6 +85,8 @@ class HeadersMiddleware:
         response = self.get_response(request)
         for name, value in self.HEADERS.items():
             response.headers.setdefault(name, value)
+        if is_machine(request):
+            response.headers.setdefault("Content-Security-Policy", self.POLICY_OF_PROGRAMS)
         return response
 
 
@@ -133,6 +137,10 @@ class PagesOnly:
 
     def __call__(self, request: Any) -> Any:
         return self.get_response(request) if is_machine(request) else super().__call__(request)  # type: ignore[misc]
+
+
+class CSPMiddleware(PagesOnly, csp_middleware.CSPMiddleware):
+    """The pages' Content-Security-Policy."""
 
 
 class WhiteNoiseMiddleware(PagesOnly, whitenoise_middleware.WhiteNoiseMiddleware):  # type: ignore[misc]

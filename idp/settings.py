@@ -109,7 +109,7 @@ AUDITLOG_STORE_JSON_CHANGES = True
 MIDDLEWARE = [
     "idp.middleware.RequestContextMiddleware",
     "idp.middleware.HeadersMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "idp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "idp.json_refusals.JSONRefusalsMiddleware",
     "idp.middleware.UnavailableMiddleware",

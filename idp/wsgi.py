@@ -1,5 +1,6 @@
 """The WSGI entry. In demo mode the example FHIR server is mounted at /fhir, as a reverse proxy would."""
 
+import gc
 import os
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -40,3 +41,6 @@ if settings.SECRETS_MISSING:
 application: WSGIApplication = get_wsgi_application()
 if settings.WARDKEY_DEMO:
     application = with_demo_fhir_server(application)
+# What is loaded by now stays for good: without this each full collection walks all of it, a tenth of a request's time.
+gc.collect()
+gc.freeze()

@@ -224,7 +224,7 @@ class RefreshFamilyAdmin(GuardedModelAdmin):
 
     list_display = ("family", "user", "client", "state_shown", "created_at", "rotated_at", "expires_at")
     list_select_related = ("user", "client")
-    exclude = ("current_digest", "previous_digest")
+    exclude = ("current_digest",)
     ordering = ("-created_at", "id")
     sortable_by = ()
     paginator = BoundedPaginator
@@ -233,7 +233,7 @@ class RefreshFamilyAdmin(GuardedModelAdmin):
     verbs = (REVOKE_FAMILY,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RefreshFamily]:
-        return super().get_queryset(request).defer("current_digest", "previous_digest")
+        return super().get_queryset(request).defer("current_digest")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """Look a username or an id up exactly."""

@@ -130,7 +130,7 @@ class Client(RegisteredModel):
 class RefreshFamily(models.Model):
     """All refresh tokens that descend from one sign-in. Guarded: changes only through tokens.refresh_families.
 
-    Only the SHA-256 digests of the current token and the one before it are stored.
+    Only the SHA-256 digest of the current token is stored: the one before it is known by what it leads to.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -138,7 +138,6 @@ class RefreshFamily(models.Model):
     client = models.ForeignKey(Client, models.PROTECT, related_name="refresh_families")
     generation = models.BigIntegerField(default=0)
     current_digest = models.BinaryField(max_length=32)
-    previous_digest = models.BinaryField(max_length=32, null=True)
     scope = models.TextField(blank=True)
     acr = models.CharField(max_length=64)
     amr = models.CharField(max_length=64)

@@ -36,7 +36,7 @@ FACTS = """user_id, scope, acr, amr, auth_time, expires_at,
 """.format(fk="tokens_refreshfamily.client_id")  # noqa: S608 (no input)
 ROTATE = f"""
 UPDATE tokens_refreshfamily
-   SET generation = generation + 1, previous_digest = current_digest, current_digest = %s, rotated_at = %s,
+   SET generation = generation + 1, current_digest = %s, rotated_at = %s,
        idle_expires_at = %s
  WHERE id = %s AND current_digest = %s AND revoked_at IS NULL AND expires_at > %s AND idle_expires_at > %s
 RETURNING {FACTS}
