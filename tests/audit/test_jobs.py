@@ -63,15 +63,39 @@ def test_a_run_that_was_killed_is_taken_up_after_its_lease_and_not_before() -> N
     assert (job.state, job.attempts) == (Job.State.DONE, 2)
 
 
-def test_failed_work_is_marked_raised_and_not_repeated() -> None:
-    def fail(now: datetime.datetime) -> None:
-        raise ZeroDivisionError("a secret")
+def fail(now: datetime.datetime) -> None:
+    raise ZeroDivisionError("a secret")
 
+
+def test_failed_work_is_raised_and_tried_again_a_minute_later() -> None:
     with pytest.raises(ZeroDivisionError):
         run(fail)
     job = Job.objects.get()
-    assert (job.state, job.error) == (Job.State.FAILED, "ZeroDivisionError")
+    assert (job.state, job.error, job.finished_at) == (Job.State.PENDING, "ZeroDivisionError", None)
     assert not run()
+    Job.objects.update(lease_until=timezone.now() - HOUR)
+    assert run()
+    assert Job.objects.get().state == Job.State.DONE
+
+
+def test_work_that_always_fails_is_given_up() -> None:
+    for _ in range(jobs.ATTEMPTS):
+        Job.objects.update(lease_until=timezone.now() - HOUR)
+        with pytest.raises(ZeroDivisionError):
+            run(fail)
+    job = Job.objects.get()
+    assert (job.state, job.attempts) == (Job.State.FAILED, jobs.ATTEMPTS)
+    assert job.finished_at is not None
+    Job.objects.update(lease_until=timezone.now() - HOUR)
+    assert not run()
+
+
+def test_work_whose_worker_dies_each_time_is_given_up() -> None:
+    now = timezone.now()
+    Job.objects.create(kind="k", slot="7", state="running", lease_until=now - HOUR, attempts=jobs.ATTEMPTS)
+    Job.objects.update(created_at=now - HOUR)
+    assert jobs.resend(now) == 0
+    assert Job.objects.get().state == Job.State.FAILED
 
 
 def test_only_what_ended_a_week_ago_is_forgotten() -> None:
