@@ -17,7 +17,19 @@ from audit.guarded import PortalModelAdmin
 OUR_APPS = ("accounts", "tokens", "audit")
 
 
-class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+LONGEST_KEY = 18  # digits; a longer number may not fit the column
+
+
+class NumberedField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Records by their number; one that no column can hold is an invalid choice, not the database's overflow."""
+
+    def clean(self, value: Any) -> Any:
+        if any(len(str(key)) > LONGEST_KEY for key in value or ()):
+            raise ValidationError(self.error_messages["invalid_list"], code="invalid_list")
+        return super().clean(value)
+
+
+class PermissionsField(NumberedField):
     """Permissions by what they allow, and not by the model that Django hangs them on."""
 
     def label_from_instance(self, obj: Any) -> str:
@@ -72,6 +84,8 @@ class RoleAdmin(PortalModelAdmin):
         if db_field.name == "permissions":
             ours = Permission.objects.filter(content_type__app_label__in=OUR_APPS)
             kwargs |= {"queryset": ours.select_related("content_type"), "form_class": PermissionsField}
+        else:
+            kwargs["form_class"] = NumberedField
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Role | None = None) -> Any:
