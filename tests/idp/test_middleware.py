@@ -179,6 +179,27 @@ def test_no_method_is_a_server_error(method: str, path: str, people: People) -> 
         assert client.generic(method, path).status_code < 500
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/admin/accounts/user/", "/admin/accounts/patient/", "/admin/accounts/careteam/", "/admin/tokens/client/",
+        "/admin/accounts/user/add/", "/admin/accounts/patient/add/", "/admin/accounts/careteam/add/",
+        "/admin/accounts/role/add/", "/admin/accounts/patientaccessgrant/request/", "/admin/accounts/explain/",
+        "/admin/tokens/client/add/",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "value", ["\x00", "x", "-1", "9" * 40, "\ufffd", "[]", "2026-13-45T99:99", "é" * 3000]
+)
+def test_no_form_of_the_portal_is_a_server_error(path: str, value: str, people: People) -> None:
+    client = signed_in(people.sam)
+    client.raise_request_exception = False
+    page = client.get(path).content.decode()
+    named = {*re.findall(r'<(?:input|select|textarea)[^>]* name="([^"]+)"', page)} - {"csrfmiddlewaretoken"}
+    form = dict.fromkeys(named, value) | {"_selected_action": value, "action": "delete_selected"}
+    assert client.post(path, form).status_code < 500
+
+
 def test_the_policy_of_the_settings_is_the_policy_of_the_page() -> None:
     assert settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["script-src"] == ["'self'"]
     assert "script-src 'self'" in browser().get("/account/login/")["Content-Security-Policy"]
