@@ -4,8 +4,10 @@ import datetime
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import authenticate
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.admin.username_search import username_begins
@@ -318,6 +320,23 @@ def test_the_list_is_searched_and_filtered(people: People) -> None:
     assert list(found.context["cl"].result_list) == [people.lind]
     for query in ({"q": "\x00"}, {"state__exact": "x"}, {"password__startswith": "a"}, {"p": "9"}):
         assert client.get(address("user_changelist"), query).status_code in (200, 302, 400)
+
+
+@pytest.mark.parametrize(
+    "address_of_list",
+    [
+        "accounts_user", "accounts_role", "accounts_careteam", "accounts_patientaccessgrant",
+        "accounts_roleassignment", "tokens_client", "tokens_refreshfamily", "tokens_signingkey",
+    ],
+)  # fmt: skip
+def test_no_list_is_filtered_by_a_column_that_it_does_not_offer(people: People, address_of_list: str) -> None:
+    """A hash is read letter by letter with __startswith, and a server is held up with __regex."""
+    model = apps.get_model(*address_of_list.split("_"))
+    client, url = signed_in(people.sam), reverse(f"admin:{address_of_list}_changelist")
+    assert client.get(url).status_code == 200
+    for field in model._meta.concrete_fields:
+        for lookup in ("", "__startswith", "__regex", "__gt"):
+            assert client.get(url, {f"{field.name}{lookup}": "a"}).status_code == 400, field.name + lookup
 
 
 def test_a_longer_list_takes_no_more_statements(people: People, django_assert_num_queries: Any) -> None:
