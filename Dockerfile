@@ -7,7 +7,11 @@ RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --disab
     --require-hashes --no-deps --only-binary :all: -r /requirements.lock
 
 FROM python:3.13.7-slim-bookworm AS wardkey
+# MALLOC_*: the memory of a password hash goes back to the system (idp/embedded.py).
 ENV PATH=/opt/venv/bin:$PATH \
+    MALLOC_ARENA_MAX=2 \
+    MALLOC_MMAP_THRESHOLD_=1048576 \
+    MALLOC_TRIM_THRESHOLD_=131072 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     WARDKEY_SKIP_BOOTSTRAP=1 \

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from idp.embedded import RETURN_MEMORY
+
 THREADS = 8
 START_SECONDS = 40
 STOP_SECONDS = 8
@@ -46,7 +48,7 @@ class Server:
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={"PATH": os.environ.get("PATH", ""), "HOME": str(folder), **environment},
+                env={"PATH": os.environ.get("PATH", ""), "HOME": str(folder), **RETURN_MEMORY, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
