@@ -23,7 +23,8 @@ def sign_in(page: Page, username: str, *, to: str = "/") -> Page:
 
 def choose(page: Page, label: str, typed: str, option: str) -> None:
     """Pick from one of the portal's searching fields."""
-    page.get_by_role("combobox", name=label).first.click()
+    box = page.get_by_role("combobox", name=label).and_(page.locator("span"))  # not the select that it covers
+    box.click()
     page.get_by_role("searchbox").fill(typed)
     page.get_by_role("option", name=option).click()
 
