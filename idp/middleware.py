@@ -150,6 +150,13 @@ class WhiteNoiseMiddleware(PagesOnly, whitenoise_middleware.WhiteNoiseMiddleware
 class SessionMiddleware(PagesOnly, sessions_middleware.SessionMiddleware):
     """Sessions."""
 
+    def process_request(self, request: HttpRequest) -> None:
+        """Look no key up that Django never makes: quoted, a cookie may hold a NUL, which PostgreSQL has not."""
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if not (key.isascii() and key.isalnum()):
+            request.COOKIES.pop(settings.SESSION_COOKIE_NAME, None)
+        super().process_request(request)
+
 
 class CommonMiddleware(PagesOnly, common.CommonMiddleware):
     """Slashes, and for programs, too, no Host but our own. Probes ask by the address of a container."""

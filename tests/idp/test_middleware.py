@@ -168,6 +168,18 @@ def test_no_address_is_a_server_error(path: str, people: People) -> None:
 
 
 @pytest.mark.parametrize(
+    "cookie", ['"\\000aaaaaaaaaaaa"', '"aaaaaaaaaaaa\\000"', "a" * 5000, "../../etc", "\xe9" * 20]
+)
+def test_no_session_cookie_is_a_server_error(cookie: str, people: People) -> None:
+    client = Client(
+        raise_request_exception=False, HTTP_COOKIE=f"wardkey-session={cookie}; wardkey-csrf={cookie}"
+    )
+    for path in ("/", "/account/login/", "/admin/", "/api/docs/"):
+        for method in (client.get, client.post):
+            assert method(path).status_code < 500, path
+
+
+@pytest.mark.parametrize(
     "method", ["HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "BREW", "get"]
 )
 @pytest.mark.parametrize(
