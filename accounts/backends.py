@@ -35,12 +35,8 @@ class RoleBackend(ModelBackend):
             return set()
         cached: set[str] | None = getattr(user_obj, "_role_permissions", None)
         if cached is None:
-            pairs = (
-                user_obj.role_assignments.in_force(timezone.now())
-                .filter(role__permissions__isnull=False)
-                .values_list("role__permissions__content_type__app_label", "role__permissions__codename")
-            )
-            cached = user_obj._role_permissions = {f"{app}.{codename}" for app, codename in pairs}
+            in_force = user_obj.role_assignments.in_force(timezone.now())
+            cached = user_obj._role_permissions = in_force.permission_names()
         return cached
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:

@@ -35,6 +35,7 @@ class EventType(models.TextChoices):
     ROLE_UPDATED = "accounts:role:update", "Role changed"
     ROLE_DELETED = "accounts:role:delete", "Role deleted"
     ROLE_ASSIGNED = "accounts:role_assignment:create", "Role assigned"
+    ROLE_ASSIGNMENT_APPROVED = "accounts:role_assignment:approve", "Role assignment approved"
     ROLE_ASSIGNMENT_ENDED = "accounts:role_assignment:end", "Role assignment ended"
     # Patients and who may see them
     PATIENT_CREATED = "accounts:patient:create", "Patient registered"

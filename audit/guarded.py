@@ -206,7 +206,10 @@ class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def lookup_allowed(self, lookup: str, value: str, request: Any = None) -> bool:
         """Filter by what the page offers and nothing else: Django would search any column, password hashes too."""
-        return any(lookup in (f"{name}__exact", f"{name}__id__exact") for name in self.list_filter)
+        return any(
+            lookup in (getattr(offered, "parameter_name", None), f"{offered}__exact", f"{offered}__id__exact")
+            for offered in self.list_filter
+        )
 
     def list_verb_view(self, request: HttpRequest, verb: Verb) -> HttpResponse:
         """Show and carry out a verb of the list."""

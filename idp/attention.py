@@ -8,12 +8,12 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
 from accounts.admin.patient_names import patient_shown
-from accounts.models import PatientAccessGrant
+from accounts.models import PatientAccessGrant, RoleAssignment
 from audit.events import EventType
 from audit.models import Event
 from audit.search import Criteria
@@ -36,6 +36,8 @@ def cards(request: HttpRequest, *, now: datetime.datetime) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if may("accounts.view_patientaccessgrant"):
         found |= {"requests_waiting": requests_waiting(request), "grants_ending": grants_ending(request, now)}
+    if may("accounts.assign_role") and may("accounts.view_roleassignment"):
+        found |= {"assignments_waiting": assignments_waiting(request, now)}
     if may("tokens.view_signingkey"):
         found |= signing_keys(now)
     if may("tokens.view_signingkey") or may("audit.view_event"):
@@ -73,6 +75,26 @@ def _grants(request: HttpRequest, grants: QuerySet[PatientAccessGrant], state: s
             for grant in shown
         ],
         "url": f"{reverse('admin:accounts_patientaccessgrant_changelist')}?state__exact={state}",
+    }
+
+
+def assignments_waiting(request: HttpRequest, now: datetime.datetime) -> dict[str, Any]:
+    """Return the role assignments that this person could approve, the longest waiting first."""
+    own = Q(assigned_by=request.user.pk) | Q(user=request.user.pk)
+    waiting = RoleAssignment.objects.waiting(now).exclude(own).order_by("assigned_at")
+    return {
+        "count": at_most(waiting[: MOST + 1].count(), MOST),
+        "rows": [
+            {
+                "url": reverse("admin:accounts_roleassignment_change", args=[assignment.pk]),
+                "person_label": assignment.user,
+                "role_label": assignment.role,
+                "assigned_at": assignment.assigned_at,
+                "assigned_by": assignment.assigned_by,
+            }
+            for assignment in waiting.select_related("user", "role", "assigned_by")[:ROWS]
+        ],
+        "url": f"{reverse('admin:accounts_roleassignment_changelist')}?state=waiting",
     }
 
 

@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 
 from accounts.models import CareTeam, CareTeamMember, CareTeamPatient, Patient, PatientAccessGrant, Role, User
 from accounts.operations import access_grants, role_assignments, users
+from accounts.shell import operator
 from audit import context
 from audit.events import EventType
 from audit.models import Event
@@ -170,7 +171,9 @@ def _people(credentials: dict[str, Any], now: datetime.datetime) -> dict[str, Us
                 family_name=character.family_name, job_function=character.job_function, by=first, now=now,
             )  # fmt: skip
             role = Role.objects.get(code=character.role)
-            role_assignments.assign(user=user, role=role, reason="Demonstration", by=first, now=now)
+            role_assignments.assign(
+                user=user, role=role, reason="Demonstration", by=first, now=now, operator=operator()
+            )
         elif not user.check_password(password):  # the credentials file was removed, and made anew above
             user.set_password(password)
             user.save(update_fields=["password"])

@@ -1,8 +1,9 @@
 """The cast of every test, as the hospital would have set them up.
 
 Dr Okafor has access to Rosa; Dr Lind has none. Ines is compliance officer; Sam and Vera are administrators, two of
-them because nobody approves a request of their own. Rosa and Amir are patients; everything about them is PHI that must
-never be seen in a token, URL, log or error page (`PHI`).
+them because nobody approves a request of their own: Vera's role is the operator's doing, Ines's was approved by Vera.
+Rosa and Amir are patients; everything about them is PHI that must never be seen in a token, URL, log or error page
+(`PHI`).
 """
 
 import datetime
@@ -36,7 +37,14 @@ class People:
     grant: PatientAccessGrant
 
 
-def make_user(username: str, *, role: str = "", by: User | None = None, **fields: object) -> User:
+def make_user(
+    username: str,
+    *,
+    role: str = "",
+    by: User | None = None,
+    approved_by: User | None = None,
+    **fields: object,
+) -> User:
     """Make an active user who signs in with PASSWORD and, if named, holds a starter role since yesterday."""
     _hashed.append(make_password(PASSWORD)) if not _hashed else None
     user = User.objects.create(username=username, password=_hashed[0], state=User.State.ACTIVE, **fields)
@@ -47,6 +55,9 @@ def make_user(username: str, *, role: str = "", by: User | None = None, **fields
             starts_at=timezone.now() - DAY,
             reason="the tests' cast",
             assigned_by=by,
+            needs_approval=approved_by is not None,
+            approved_by=approved_by,
+            approved_at=timezone.now() - DAY if approved_by else None,
         )
     return user
 
@@ -65,7 +76,9 @@ def make_people() -> People:
     """Make the whole cast in the test's database."""
     sam = make_user("sam", role="administrator", given_name="Sam", family_name="Whitfield")
     vera = make_user("vera", role="administrator", by=sam, given_name="Vera", family_name="Nowak")
-    ines = make_user("ines", role="compliance-officer", by=sam, given_name="Ines", family_name="Duarte")
+    ines = make_user(
+        "ines", role="compliance-officer", by=sam, approved_by=vera, given_name="Ines", family_name="Duarte"
+    )
     okafor = make_user("okafor", role="clinician", by=sam, given_name="Ada", family_name="Okafor")
     lind = make_user("lind", role="clinician", by=sam, given_name="Jon", family_name="Lind")
     rosa = make_patient("MRN-000001", "Alvarez", "Rosa", "1958-03-14")

@@ -34,7 +34,7 @@ SELECT 'patient', '', '', '', 0, NULL FROM accounts_patient p WHERE p.id = %(pat
 UNION ALL
 SELECT 'role', r.code, r.scope_ceiling, CAST(r.purposes_of_use AS text), r.version, a.ends_at
   FROM accounts_roleassignment a JOIN accounts_role r ON r.id = a.role_id
- WHERE a.user_id = %(user)s AND a.ended_at IS NULL
+ WHERE a.user_id = %(user)s AND a.ended_at IS NULL AND (NOT a.needs_approval OR a.approved_at IS NOT NULL)
    AND a.starts_at <= %(now)s AND (a.ends_at IS NULL OR a.ends_at > %(now)s)
 UNION ALL
 SELECT 'care_team', CAST(m.care_team_id AS text), '', '', 0,

@@ -1,4 +1,4 @@
-"""Who changes access reads no ledger, and who reads the ledger changes no access. PURE.
+"""Who changes access reads no ledger, who reads the ledger changes no access, and two people make either of them. PURE.
 
 45 CFR 164.308(a)(1)(ii)(D) and (a)(4): whoever reviews activity must not be able to make the activity look right.
 """
@@ -17,6 +17,11 @@ def changes_access(permission: str) -> bool:
         and not codename.startswith("view_")
         and permission not in CHANGES_NOTHING
     )
+
+
+def is_privileged(permissions: Iterable[str]) -> bool:
+    """Return whether whoever holds these permissions changes access, handles keys or clients, or reads the ledger."""
+    return any(permission in READS_THE_LEDGER or changes_access(permission) for permission in permissions)
 
 
 def is_conflict(permissions: Iterable[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Role assignments in the portal: assigned and ended by operations; never edited."""
+"""Role assignments in the portal: assigned, approved and ended by operations; never edited."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from accounts.admin.username_search import username_begins
 from accounts.forms import AssignRoleForm, as_uuid
 from accounts.models import RoleAssignment
 from accounts.operations import role_assignments
-from audit.guarded import Fact, GuardedModelAdmin, Step, Verb
+from audit.guarded import Fact, GuardedModelAdmin, OptionalReasonForm, Step, Verb
 from audit.widgets import badge
 
 ASSIGN = Verb(
@@ -20,8 +20,22 @@ ASSIGN = Verb(
     operation="role_assignments.assign",
     act=lambda obj, by, now, cleaned: role_assignments.assign(by=by, now=now, **cleaned),
     form=AssignRoleForm,
-    done="The role is assigned.",
-    intro="It counts from its start at the person's next request. Nobody assigns a role to themselves.",
+    done="The role is assigned. A privileged one waits for another administrator.",
+    intro="It counts from its start at the person's next request; one that changes access or reads the ledger counts "
+    "only once another administrator has approved it. Nobody assigns a role to themselves.",
+)
+APPROVE = Verb(
+    name="approve",
+    label="Approve",
+    permission="accounts.assign_role",
+    operation="role_assignments.approve",
+    act=lambda assignment, by, now, cleaned: role_assignments.approve(
+        assignment=assignment, by=by, now=now, **cleaned
+    ),
+    form=OptionalReasonForm,
+    is_offered=lambda assignment: assignment.is_waiting,
+    done="The role assignment is approved.",
+    intro="From its start the person holds the role. Make sure that they are who they are said to be.",
 )
 END = Verb(
     name="end",
@@ -34,7 +48,7 @@ END = Verb(
     is_offered=lambda assignment: assignment.ended_at is None,
     danger=True,
     done="The role assignment has ended.",
-    intro="The person loses what the role allows at their next request.",
+    intro="The person loses what the role allows at their next request; what waits for approval is withdrawn.",
 )
 
 
@@ -43,7 +57,25 @@ def standing(assignment: RoleAssignment) -> tuple[str, str]:
     now = timezone.now()
     if assignment.ended_at or (assignment.ends_at and assignment.ends_at <= now):
         return "ended", "Ended"
+    if assignment.is_waiting:
+        return "requested", "Waits for approval"
     return ("pending", "Not begun") if assignment.starts_at > now else ("active", "In force")
+
+
+class StandingFilter(admin.SimpleListFilter):
+    """Only those that wait, or only those that count."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waiting", "Waits for approval"), ("in_force", "In force")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        wanted, now = self.value(), timezone.now()
+        if wanted == "waiting":
+            return queryset.waiting(now)
+        return queryset.in_force(now) if wanted == "in_force" else queryset
 
 
 @admin.register(RoleAssignment)
@@ -52,10 +84,10 @@ class RoleAssignmentAdmin(GuardedModelAdmin):
 
     list_display = ("user", "role", "standing", "starts_at", "ends_at", "assigned_by")
     list_select_related = ("user", "role", "assigned_by")
-    list_filter = ("role",)
+    list_filter = (StandingFilter, "role")
     search_fields = ("user__username",)
     search_help_text = "Beginning of the username"
-    verbs = (END,)
+    verbs = (APPROVE, END)
     list_verbs = (ASSIGN,)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
@@ -89,9 +121,10 @@ class RoleAssignmentAdmin(GuardedModelAdmin):
         ]
 
     def timeline(self, request: HttpRequest, obj: Any) -> list[Step]:
-        """Say who assigned and who ended it."""
+        """Say who assigned, approved and ended it."""
         steps = [
             Step("Assigned", obj.assigned_by or "the installation", obj.assigned_at, obj.reason),
+            Step("Approved", obj.approved_by, obj.approved_at),
             Step("Ended", obj.ended_by, obj.ended_at, obj.end_reason),
         ]
         return [step for step in steps if step.at is not None]

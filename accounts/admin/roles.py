@@ -8,9 +8,12 @@ from django.contrib.admin.widgets import AdminTextareaWidget
 from django.contrib.auth.models import Permission
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts.access import segregation
 from accounts.models import Role
+from accounts.operations import roles
+from accounts.operations.refusals import Refused
 from accounts.purposes import PURPOSES_OF_USE
 from audit.guarded import PortalModelAdmin
 
@@ -51,11 +54,17 @@ class RoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_permissions(self) -> Any:
         chosen = self.cleaned_data["permissions"]
-        if segregation.is_conflict(f"{each.content_type.app_label}.{each.codename}" for each in chosen):
+        names = {f"{each.content_type.app_label}.{each.codename}" for each in chosen}
+        if segregation.is_conflict(names):
             raise ValidationError(
                 "A role that reads or exports the ledger may not change anybody's access as well.",
                 code="incompatible_permissions",
             )
+        try:
+            if not self.instance._state.adding:
+                roles.refuse_privileges_for_holders(role=self.instance, permissions=names, now=timezone.now())
+        except Refused as refused:
+            raise ValidationError(str(refused), code=refused.code) from refused
         return chosen
 
 
@@ -78,7 +87,7 @@ class RoleAdmin(PortalModelAdmin):
         ("may_break_glass", "needs_mfa"),
     )
     filter_horizontal = ("permissions", "incompatible_roles")
-    refusal_codes = frozenset({"incompatible_permissions"})
+    refusal_codes = frozenset({"incompatible_permissions", "role_is_held"})
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "permissions":
@@ -105,7 +114,3 @@ class RoleAdmin(PortalModelAdmin):
     def note(self, request: HttpRequest, obj: Any) -> str:
         """Say why the role cannot be changed."""
         return "You hold this role: another administrator changes it." if self.is_held(request, obj) else ""
-
-    def columns_of(self, changed: list[str]) -> list[str]:
-        """Count the version up with every change."""
-        return [*super().columns_of(changed), "version"]

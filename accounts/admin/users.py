@@ -61,7 +61,8 @@ VERBS = (
         form=SetPasswordForm,
         is_offered=lambda user: user.state != State.ENDED,
         done="The password is set.",
-        intro="Make sure that you speak with the right person before you replace a password.",
+        intro="Make sure that you speak with the right person before you replace a password. For somebody who "
+        "changes access or reads the ledger, only the operator of the machine does it, with manage.py set_password.",
     ),
     Verb(
         name="suspend",

@@ -2,14 +2,15 @@
 
 import datetime
 import uuid
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from accounts.access import scopes
+from accounts.access import scopes, segregation
 from accounts.purposes import PURPOSES_OF_USE
 from audit.models import RegisteredModel
 
@@ -62,24 +63,59 @@ class Role(RegisteredModel):
         """What the ledger calls this role."""
         return f"{self.code} v{self.version}"
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    @property
+    def permission_names(self) -> set[str]:
+        """The permissions that the role carries, as "app.codename"."""
+        pairs = self.permissions.values_list("content_type__app_label", "codename")
+        return {f"{app}.{codename}" for app, codename in pairs}
+
+    @property
+    def is_privileged(self) -> bool:
+        """Whether giving somebody this role takes two people."""
+        return segregation.is_privileged(self.permission_names)
+
+    @transaction.atomic
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        """Save, as one version more than the row has by then. Locks the row until commit."""
         if not self._state.adding:
-            self.version += 1
-        super().save(*args, **kwargs)
+            versions = Role.objects.select_for_update().values_list("version", flat=True)
+            self.version = versions.get(pk=self.pk) + 1
+        if update_fields is not None:
+            update_fields = {*update_fields, "version"}
+        super().save(*args, update_fields=update_fields, **kwargs)
 
 
 class RoleAssignmentQuerySet(models.QuerySet["RoleAssignment"]):
     """Role assignments by time."""
 
     def in_force(self, now: datetime.datetime) -> "RoleAssignmentQuerySet":
-        """Return those that count now."""
-        return self.filter(
-            Q(ends_at__isnull=True) | Q(ends_at__gt=now), starts_at__lte=now, ended_at__isnull=True
+        """Return those that count now. The same rule in SQL: accounts.access.lookup."""
+        return self.held(now).filter(
+            Q(needs_approval=False) | Q(approved_at__isnull=False), starts_at__lte=now
         )
+
+    def waiting(self, now: datetime.datetime) -> "RoleAssignmentQuerySet":
+        """Return those that wait for approval."""
+        return self.held(now).filter(needs_approval=True, approved_at__isnull=True)
+
+    def held(self, now: datetime.datetime) -> "RoleAssignmentQuerySet":
+        """Return those that are not over: in force, waiting, or yet to begin."""
+        return self.filter(Q(ends_at__isnull=True) | Q(ends_at__gt=now), ended_at__isnull=True)
+
+    def permission_names(self) -> set[str]:
+        """Return the permissions of all their roles together, as "app.codename". One query."""
+        pairs = self.filter(role__permissions__isnull=False).values_list(
+            "role__permissions__content_type__app_label", "role__permissions__codename"
+        )
+        return {f"{app}.{codename}" for app, codename in pairs}
 
 
 class RoleAssignment(models.Model):
-    """Who holds a role. Changes only through accounts.operations.role_assignments."""
+    """Who holds a role. Changes only through accounts.operations.role_assignments.
+
+    `needs_approval` is whether the role was privileged when it was assigned by one person alone; until somebody else
+    approves, such an assignment counts for nothing.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey("accounts.User", models.PROTECT, related_name="role_assignments")
@@ -89,6 +125,9 @@ class RoleAssignment(models.Model):
     reason = models.TextField()
     assigned_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
     assigned_at = models.DateTimeField(db_default=Now())
+    needs_approval = models.BooleanField(default=False)
+    approved_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
+    approved_at = models.DateTimeField(null=True)
     ended_by = models.ForeignKey("accounts.User", models.PROTECT, null=True, related_name="+")
     ended_at = models.DateTimeField(null=True)
     end_reason = models.TextField(blank=True)
@@ -111,10 +150,35 @@ class RoleAssignment(models.Model):
                 condition=Q(assigned_by__isnull=True) | ~Q(assigned_by=F("user")),
                 name="role_assignment_not_to_oneself",
             ),
+            models.CheckConstraint(
+                condition=Q(approved_by__isnull=True)
+                | (
+                    ~Q(approved_by=F("user"))
+                    & (Q(assigned_by__isnull=True) | ~Q(approved_by=F("assigned_by")))
+                ),
+                name="role_assignment_approved_by_another",
+            ),
+            models.CheckConstraint(
+                condition=Q(approved_by__isnull=True, approved_at__isnull=True)
+                | Q(approved_by__isnull=False, approved_at__isnull=False),
+                name="role_assignment_approval_has_time",
+            ),
             models.UniqueConstraint(
                 fields=["user", "role"], condition=Q(ended_at__isnull=True), name="role_assignment_once"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["assigned_at"],
+                name="role_assignment_waiting",
+                condition=Q(needs_approval=True, approved_at__isnull=True, ended_at__isnull=True),
             ),
         ]
 
     def __str__(self) -> str:
         return f"Role assignment {str(self.pk)[:8]}"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it counts for nothing until somebody else approves."""
+        return self.needs_approval and self.approved_at is None and self.ended_at is None

@@ -6,7 +6,8 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.db import IntegrityError, transaction
 
-from accounts.models import User
+from accounts.access import segregation
+from accounts.models import Role, User
 from accounts.operations.refusals import Refused, require
 from audit import context, ledger
 from audit.events import EventType
@@ -19,6 +20,8 @@ def create(*, username: str, password: str, by: User | None, now: datetime.datet
     Raises Refused, and ValidationError for values that the model or the password rules do not allow. The entry is
     written by the registered model itself, with every field it began with.
     """
+    if by is None:
+        list(Role.objects.select_for_update().order_by("pk"))  # of two who would be first, one waits here
     if by is None and User.objects.exists():
         raise Refused("needs_an_administrator", "An administrator must create further users.")
     if by is not None:
@@ -59,12 +62,23 @@ def end(*, user: User, by: User, reason: str, now: datetime.datetime) -> User:
 
 
 @transaction.atomic
-def set_password(*, user: User, password: str, by: User, reason: str, now: datetime.datetime) -> User:
+def set_password(
+    *, user: User, password: str, by: User | None, reason: str, now: datetime.datetime, operator: str = ""
+) -> User:
     """Give somebody else a new password. Raises Refused, and ValidationError for what the password rules forbid.
 
-    One's own is changed at the account pages, which ask for the old one.
+    One's own is changed at the account pages, which ask for the old one. Who knows the password of somebody with a
+    privileged role could act as the second person, so for those `by` is None: the operator of the machine, whom only
+    the shell can name.
     """
-    user = _locked(user, by)
+    if by is None and not operator:
+        raise Refused("not_permitted", "Only the operator of the machine acts without an account.")
+    user = _locked(user, by) if by else User.objects.select_for_update().get(pk=user.pk)
+    if by is not None and _is_privileged(user, now):
+        raise Refused(
+            "privileged_account",
+            "The person holds a privileged role: only they change their password, or the machine's operator.",
+        )
     if not reason.strip():
         raise Refused("reason_missing", "Say why.")
     if user.state == User.State.ENDED:
@@ -79,7 +93,7 @@ def set_password(*, user: User, password: str, by: User, reason: str, now: datet
         object_label=user.username,
         action=1,
         reason=reason,
-        details={"method": "administrator"},
+        details={"method": "administrator" if by else "operator", "operator": operator},
         now=now,
     )
     return user
@@ -113,6 +127,12 @@ def _move(
             now=now,
         )
     return user
+
+
+def _is_privileged(user: User, now: datetime.datetime) -> bool:
+    """Return whether a role that the person holds, will hold or waits for is privileged."""
+    held = user.role_assignments.held(now)
+    return user.is_superuser or segregation.is_privileged(held.permission_names())
 
 
 def _locked(user: User, by: User) -> User:

@@ -1,4 +1,4 @@
-"""Role assignments in the portal: assigned and ended by verbs, never by oneself."""
+"""Role assignments in the portal: assigned, approved and ended by verbs, never by oneself."""
 
 from typing import Any
 
@@ -25,13 +25,56 @@ def form(people: People, **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def test_a_role_is_assigned_and_counts_at_once(people: People) -> None:
+def test_a_privileged_role_is_assigned_by_one_and_counts_when_approved_by_another(people: People) -> None:
     answer = signed_in(people.sam).post(address(ASSIGN), form(people))
     assignment = RoleAssignment.objects.get(user=people.lind, role__code="administrator")
     assert answer.url == address("roleassignment_change", assignment.pk)
     assert assignment.assigned_by == people.sam
-    assert signed_in(people.lind).get(address("user_changelist")).status_code == 200
     assert recorded(EventType.ROLE_ASSIGNED)[-1].reason == "New job"
+    assert b"Waits for approval" in signed_in(people.ines).get(answer.url).content
+    assert signed_in(people.lind).get(address("user_changelist"), follow=True).status_code == 403
+    url = address("roleassignment_approve", assignment.pk)
+    assert b"Known to me" not in signed_in(people.vera).get(url).content
+    assert signed_in(people.vera).post(url, {"reason": "Known to me"}).status_code == 302
+    assert signed_in(people.lind).get(address("user_changelist")).status_code == 200
+    assert recorded(EventType.ROLE_ASSIGNMENT_APPROVED)[-1].reason == "Known to me"
+    shown = signed_in(people.vera).get(answer.url)
+    assert [verb["label"] for verb in shown.context["verbs"]] == ["End"]
+    assert [step.label for step in shown.context["timeline"]] == ["Assigned", "Approved"]
+    again = signed_in(people.vera).post(url, {"reason": ""})
+    assert (again.status_code, refusals("role_assignments.approve")) == (409, [("vera", "wrong_state")])
+
+
+def test_a_role_without_privileges_counts_at_once(people: People) -> None:
+    wanted = form(people, user=people.vera.pk, role=Role.objects.get(code="clinician").pk)
+    answer = signed_in(people.sam).post(address(ASSIGN), wanted)
+    shown = signed_in(people.sam).get(answer.url)
+    assert b"In force" in shown.content
+    assert [verb["label"] for verb in shown.context["verbs"]] == ["End"]
+
+
+def test_nobody_approves_an_assignment_of_their_own_or_for_themselves(people: People) -> None:
+    root = make_user("root", is_superuser=True)
+    signed_in(people.sam).post(address(ASSIGN), form(people, user=root.pk))
+    assignment = root.role_assignments.get()
+    url = address("roleassignment_approve", assignment.pk)
+    for person in (people.sam, root):
+        answer = signed_in(person).post(url, {"reason": ""})
+        assert answer.status_code == 409
+        assert b"Nobody approves a" in answer.content
+    assert refusals("role_assignments.approve") == [("sam", "own_request"), ("root", "own_account")]
+    for name in ("ines", "okafor"):
+        assert signed_in(getattr(people, name)).post(url, {"reason": ""}, follow=True).status_code == 403
+    assignment.refresh_from_db()
+    assert assignment.approved_at is None
+
+
+def test_the_list_is_filtered_by_what_waits(people: People) -> None:
+    client = signed_in(people.sam)
+    client.post(address(ASSIGN), form(people))
+    for state, count in (("waiting", 1), ("in_force", 5), ("x", 6)):
+        shown = client.get(address("roleassignment_changelist"), {"state": state}, follow=True)
+        assert (shown.status_code, len(shown.context["cl"].result_list)) == (200, count)
 
 
 def test_a_role_is_ended_and_counts_no_more(people: People) -> None:

@@ -70,6 +70,19 @@ def test_a_role_may_not_join_the_ledger_with_changing_access(people: People, nam
     assert refusals("role.add") == refusals("role.change") == [("sam", "incompatible_permissions")]
 
 
+def test_a_role_that_somebody_holds_gets_no_further_privilege(people: People) -> None:
+    client, clinician = signed_in(people.sam), Role.objects.get(code="clinician")
+    posted = form(name="Clinician", permissions=keys("assign_role"))
+    answer = client.post(address("role_change", clinician.pk), posted)
+    assert answer.status_code == 200
+    assert b"that no second person approved" in answer.content
+    assert not clinician.permissions.exists()
+    assert refusals("role.change") == [("sam", "role_is_held")]
+    harmless = form(name="Clinician", permissions=keys("view_careteam"))
+    assert client.post(address("role_change", clinician.pk), harmless).status_code == 302
+    assert [each.codename for each in clinician.permissions.all()] == ["view_careteam"]
+
+
 def test_the_starter_roles_themselves_are_no_conflict() -> None:
     for role in STARTER_ROLES:
         assert not segregation.is_conflict(role["permissions"].split())

@@ -1,4 +1,4 @@
-"""create_user and grant_access: the operations' doors in a shell, with one line for each thing that is wrong."""
+"""create_user, assign_role, set_password, grant_access: the operations' doors in a shell, one line for each fault."""
 
 import io
 import os
@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from accounts.models import PatientAccessGrant, RoleAssignment, User
+from accounts.shell import operator
 from audit.events import EventType
 from audit.models import Event
 from tests.people import DAY, PASSWORD, People
@@ -89,6 +90,76 @@ def test_a_user_and_the_roles_come_together_or_not_at_all(people: People, monkey
     assert not User.objects.filter(username="new").exists()
     assert create(monkeypatch, *both[:-2]) == "Created new as Access administrator."
     assert RoleAssignment.objects.get(user__username="new").assigned_by == people.sam
+
+
+def test_whoever_the_operator_makes_administrator_counts_at_once_and_the_operator_is_recorded(
+    people: People, monkeypatch: Any
+) -> None:
+    create(monkeypatch, "new", "--by", "sam", "--role", "administrator")
+    done = run("assign_role", "okafor", "administrator", "--by", "sam", "--reason", "Vera has left")
+    assert done == "okafor holds the role Access administrator."
+    for username in ("new", "okafor"):
+        assert User.objects.get(username=username).has_perm("accounts.assign_role")
+    for entry in Event.objects.filter(event=EventType.ROLE_ASSIGNED):
+        assert (entry.actor_label, (entry.additional_data or {})["operator"]) == ("sam", operator())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence", "recorded"),
+    [
+        (["sam", "clinician", "--by", "sam", "--reason", "x"], "to themselves", True),
+        (["lind", "clinician", "--by", "ines", "--reason", "x"], "do not have the permission", True),
+        (["ines", "administrator", "--by", "sam", "--reason", "x"], "may not be combined", True),
+        (["lind", "administrator", "--by", "sam", "--reason", " "], "Say why", True),
+        (["lind", "wizard", "--by", "sam", "--reason", "x"], "no such role; there are", False),
+        (["nobody", "clinician", "--by", "sam", "--reason", "x"], "no user with that username", False),
+        (["lind", "clinician", "--reason", "x"], "--by", False),
+    ],
+)
+def test_a_role_is_refused_with_one_sentence(
+    people: People, arguments: list[str], sentence: str, recorded: bool
+) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        run("assign_role", *arguments)
+    assert RoleAssignment.objects.count() == 5
+    assert Event.objects.filter(event=EventType.OPERATION_REFUSED).count() == recorded
+
+
+def test_the_operator_sets_the_password_of_an_administrator_and_is_recorded(
+    people: People, monkeypatch: Any
+) -> None:
+    arguments = ("set_password", "VERA", "--reason", "Forgotten", "--password-stdin")
+    typed = "another horse battery\n"
+    assert run(*arguments, typed=typed, monkeypatch=monkeypatch) == "The password of vera is set."
+    assert User.objects.get(username="vera").check_password(typed.strip())
+    entry = Event.objects.get(event=EventType.PASSWORD_CHANGED)
+    assert (entry.actor_label, entry.object_repr, entry.reason) == ("", "vera", "Forgotten")
+    assert entry.additional_data == {"method": "operator", "operator": operator()}
+    assert entry.user_agent == f"manage.py set_password ({operator()})"
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "reason", "sentence"),
+    [
+        ("nobody", "another horse battery", "x", "no user with that username"),
+        ("vera", "short", "x", "too short"),
+        ("vera", "", "x", "too short"),
+        ("vera", "another horse battery", " ", "Say why"),
+    ],
+)
+def test_a_password_is_refused_with_one_sentence(
+    people: People, monkeypatch: Any, username: str, password: str, reason: str, sentence: str
+) -> None:
+    arguments = ("set_password", username, "--reason", reason, "--password-stdin")
+    with pytest.raises(CommandError, match=sentence):
+        run(*arguments, typed=f"{password}\n", monkeypatch=monkeypatch)
+    assert User.objects.get(username="vera").check_password(PASSWORD)
+    assert not Event.objects.filter(event=EventType.PASSWORD_CHANGED).exists()
+
+
+def test_nobody_is_asked_for_a_password_where_nobody_is(people: People, monkeypatch: Any) -> None:
+    with pytest.raises(CommandError, match="--password-stdin"):
+        run("set_password", "vera", "--reason", "x", typed="", monkeypatch=monkeypatch)
 
 
 def test_access_is_asked_for_approved_and_revoked(people: People) -> None:

@@ -95,6 +95,12 @@ def test_role_assignments(people: People) -> None:
     violates("role_assignment_ends_after_start", lambda: assign(user=people.vera, ends_at=NOW))
     RoleAssignment.objects.filter(pk=held.pk).update(ended_at=NOW)
     assert assign(user=people.lind).pk
+    approved: dict[str, Any] = {"user": people.vera, "approved_at": NOW}
+    for nobody in (people.sam, people.vera):
+        violates("role_assignment_approved_by_another", lambda by=nobody: assign(**approved, approved_by=by))
+    violates("role_assignment_approval_has_time", lambda: assign(**approved))
+    violates("role_assignment_approval_has_time", lambda: assign(user=people.vera, approved_by=people.ines))
+    assert assign(**approved, approved_by=people.ines).pk
 
 
 def test_users(people: People) -> None:

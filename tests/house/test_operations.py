@@ -93,6 +93,20 @@ def assign(people: People) -> Act:
     )
 
 
+def approve_role(people: People) -> Act:
+    administrator = Role.objects.get(code="administrator")
+    waits = role_assignments.assign(
+        user=people.lind, role=administrator, reason="New job", by=people.sam, now=NOW()
+    )
+    return lambda: role_assignments.approve(assignment=waits, by=people.vera, now=NOW())
+
+
+def withdraw_role(people: People) -> Act:
+    officer = Role.objects.get(code="compliance-officer")
+    waits = role_assignments.assign(user=people.lind, role=officer, reason="New", by=people.sam, now=NOW())
+    return lambda: role_assignments.end(assignment=waits, reason="No", by=people.sam, now=NOW())
+
+
 def end_role(people: People) -> Act:
     assignment = role_of(people.lind)
     return lambda: role_assignments.end(assignment=assignment, reason="Left", by=people.sam, now=NOW())
@@ -118,6 +132,12 @@ def end_user(people: People) -> Act:
 def set_password(people: People) -> Act:
     return lambda: users.set_password(
         user=people.lind, password="another horse battery", by=people.sam, reason="Forgotten", now=NOW()
+    )
+
+
+def set_password_in_shell(people: People) -> Act:
+    return lambda: users.set_password(
+        user=people.vera, password="another horse battery", by=None, reason="Lost", now=NOW(), operator="root"
     )
 
 
@@ -192,12 +212,13 @@ OPERATIONS: dict[str, list[Callable[[People], Act]]] = {
     "accounts.operations.access_grants.revoke": [revoke],
     "accounts.operations.access_grants.settle": [settle],
     "accounts.operations.role_assignments.assign": [assign],
-    "accounts.operations.role_assignments.end": [end_role],
+    "accounts.operations.role_assignments.approve": [approve_role],
+    "accounts.operations.role_assignments.end": [end_role, withdraw_role],
     "accounts.operations.users.create": [create],
     "accounts.operations.users.activate": [activate],
     "accounts.operations.users.suspend": [suspend],
     "accounts.operations.users.end": [end_user],
-    "accounts.operations.users.set_password": [set_password],
+    "accounts.operations.users.set_password": [set_password, set_password_in_shell],
     "accounts.operations.sessions.end_elsewhere": [end_elsewhere],
     "tokens.keys.rotate": [rotate_keys],
     "tokens.keys.revoke": [revoke_key],
@@ -211,6 +232,7 @@ OPERATIONS: dict[str, list[Callable[[People], Act]]] = {
 }
 WITHOUT_AN_ENTRY = {
     "accounts.operations.refusals.require": "asks",
+    "accounts.operations.roles.refuse_privileges_for_holders": "asks",
     "accounts.operations.care_teams.refuse_own_membership": "asks",
     "accounts.operations.care_teams.refuse_patients_of_own_team": "asks",
     "accounts.operations.sessions.remove_ended": "removes what has ended; nothing about access changes",

@@ -9,8 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.models import PatientAccessGrant, User
-from accounts.operations import access_grants
+from accounts.models import PatientAccessGrant, Role, User
+from accounts.operations import access_grants, role_assignments
 from audit import ledger
 from audit.events import EventType, Outcome
 from idp import attention
@@ -141,7 +141,8 @@ def test_each_card_needs_its_permission(people: People) -> None:
         "requests_waiting", "grants_ending", "signing_keys_ok", "signing_keys", "failed_sign_ins_today",
         "failed_sign_ins_by_hour", "refusals_today",
     }  # fmt: skip
-    assert set(home(people.ines)) == set(home(people.sam)) == everything
+    assert set(home(people.ines)) == everything
+    assert set(home(people.sam)) == everything | {"assignments_waiting"}
     role.permissions.remove(role.permissions.get(codename="view_patientaccessgrant"))
     assert set(home(people.ines)) == everything - {"requests_waiting", "grants_ending"}
     role.permissions.remove(role.permissions.get(codename="view_signingkey"))
@@ -151,6 +152,22 @@ def test_each_card_needs_its_permission(people: People) -> None:
     text = signed_in(people.ines).get(HOME).content.decode()
     assert "Failed sign-ins" not in text
     assert "Signing keys" not in text
+
+
+def test_a_role_waits_on_the_home_of_who_could_approve_it(people: People) -> None:
+    administrator = Role.objects.get(code="administrator")
+    waits = role_assignments.assign(
+        user=people.lind, role=administrator, reason="New job", by=people.sam, now=timezone.now()
+    )
+    card = home(people.vera)["assignments_waiting"]
+    assert (card["count"], [row["person_label"] for row in card["rows"]]) == (1, [people.lind])
+    assert "assigned by Sam Whitfield" in signed_in(people.vera).get(HOME).content.decode()
+    listed = signed_in(people.vera).get(card["url"]).context["cl"].result_list
+    assert list(listed) == [waits]
+    assert home(people.sam)["assignments_waiting"]["count"] == 0  # nobody approves their own
+    assert "No role assignment is waiting for you." in signed_in(people.sam).get(HOME).content.decode()
+    role_assignments.approve(assignment=waits, by=people.vera, now=timezone.now())
+    assert home(people.vera)["assignments_waiting"]["count"] == 0
 
 
 def test_keys_are_in_order_until_one_is_missing_or_too_old(people: People) -> None:

@@ -2,8 +2,6 @@
 
 import argparse
 import datetime
-import getpass
-import sys
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,10 +9,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from accounts.models import Role, User
+from accounts.models import User
 from accounts.operations import role_assignments, users
 from accounts.operations.refusals import Refused
-from accounts.shell import acting_in_shell, find_user
+from accounts.shell import acting_in_shell, ask_password, find_role, find_user, operator
 
 FIRST_ROLE = "administrator"
 
@@ -51,13 +49,13 @@ class Command(BaseCommand):
             raise CommandError("Name the administrator who does this with --by.")
         username = username or input("Username: ")
         codes = options["role"] or ([FIRST_ROLE] if first else [])
-        roles = [self.find_role(code) for code in codes]
+        roles = [find_role(code) for code in codes]
         fields = {name: options[name] for name in ("given_name", "family_name", "email", "job_function")}
         fields["employment_type"] = options["employment_type"]
         fields["sponsor"] = find_user(options["sponsor"]) if options["sponsor"] else None
         if options["ends"]:
             fields["ends_at"] = datetime.datetime.combine(options["ends"], datetime.time(), datetime.UTC)
-        password = sys.stdin.readline().rstrip("\n") if options["password_stdin"] else ask_password()
+        password = ask_password(from_stdin=options["password_stdin"])
         now = timezone.now()
         with acting_in_shell("create_user"):
             try:
@@ -65,7 +63,12 @@ class Command(BaseCommand):
                     user = users.create(username=username, password=password, by=by, now=now, **fields)
                     for role in roles:
                         role_assignments.assign(
-                            user=user, role=role, reason=options["reason"], by=by, now=now
+                            user=user,
+                            role=role,
+                            reason=options["reason"],
+                            by=by,
+                            now=now,
+                            operator=operator(),
                         )
             except Refused as refused:
                 raise CommandError(str(refused)) from refused
@@ -73,21 +76,3 @@ class Command(BaseCommand):
                 raise CommandError("\n".join(error.messages)) from error
         held = f" as {', '.join(role.name for role in roles)}" if roles else ""
         self.stdout.write(f"Created {user.username}{held}.")
-
-    def find_role(self, code: str) -> Role:
-        """Return the role of a code. Raises CommandError."""
-        role = Role.objects.filter(code=code).first()
-        if role is None:
-            known = ", ".join(Role.objects.values_list("code", flat=True))
-            raise CommandError(f"There is no such role; there are: {known}.")
-        return role
-
-
-def ask_password() -> str:
-    """Ask twice at the terminal. Raises CommandError when the two differ or nobody can be asked."""
-    if not sys.stdin.isatty():
-        raise CommandError("Nobody can be asked for the password: use --password-stdin.")
-    password = getpass.getpass("Password (15 characters or more): ")
-    if password != getpass.getpass("Password again: "):
-        raise CommandError("The two passwords differ.")
-    return password
