@@ -35,7 +35,8 @@ APPROVE = Verb(
     form=OptionalReasonForm,
     is_offered=lambda assignment: assignment.is_waiting,
     done="The role assignment is approved.",
-    intro="From its start the person holds the role. Make sure that they are who they are said to be.",
+    intro="From its start the person holds the role. Make sure that it is really them who will use the account, and "
+    "that they have changed the password they were given.",
 )
 END = Verb(
     name="end",
@@ -118,6 +119,7 @@ class RoleAssignmentAdmin(GuardedModelAdmin):
             Fact("Starts", obj.starts_at),
             Fact("Ends", obj.ends_at or "When somebody ends it"),
             Fact("Reason", obj.reason),
+            Fact("Assigned by", obj.assigned_by.identification if obj.assigned_by else "The installation"),
         ]
 
     def timeline(self, request: HttpRequest, obj: Any) -> list[Step]:

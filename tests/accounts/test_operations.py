@@ -59,6 +59,7 @@ def at_once(*acts: Callable[[], object]) -> list[object]:
     barrier = threading.Barrier(len(acts))
 
     def run(act: Callable[[], object]) -> object:
+        connection.ensure_connection()
         barrier.wait()
         try:
             return act()

@@ -1,6 +1,8 @@
 """Two people for privileged roles: what one administrator alone cannot make of anybody, and what lets it count."""
 
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -313,12 +315,21 @@ def test_a_role_does_not_grow_while_it_is_being_assigned(people: People) -> None
     """Whoever comes second sees what the first did: no unapproved holder of a privileged role either way."""
     role = role_with("view_user")
 
+    growing = threading.Event()
+
     def grow() -> None:
         with transaction.atomic():
             roles.refuse_privileges_for_holders(role=role, permissions={ASSIGN}, now=timezone.now())
+            growing.set()
+            time.sleep(0.3)
             role.permissions.add(Permission.objects.get(codename="assign_role"))
 
-    at_once(grow, lambda: assign(people, role=role))
+    def assign_meanwhile() -> RoleAssignment:
+        growing.wait(10)
+        return assign(people, role=role)
+
+    at_once(grow, assign_meanwhile)
+    assert role.assignments.get().is_waiting
     assert not again(people.lind).has_perm(ASSIGN)
 
 
