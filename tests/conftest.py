@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,21 +22,6 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LEDGER_FAILS = "the ledger takes no entry"
-FAILING_LEDGER = {
-    "sqlite": (
-        f"CREATE TRIGGER failing_ledger BEFORE INSERT ON audit_event BEGIN SELECT RAISE(ABORT, '{LEDGER_FAILS}'); END;",
-        "DROP TRIGGER failing_ledger;",
-    ),
-    "postgresql": (
-        f"""
-        CREATE FUNCTION failing_ledger() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN RAISE EXCEPTION '{LEDGER_FAILS}' USING ERRCODE = 'disk_full'; END $$;
-        CREATE TRIGGER failing_ledger BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION failing_ledger();
-        """,
-        "DROP TRIGGER failing_ledger ON audit_event; DROP FUNCTION failing_ledger();",
-    ),
-}
 
 
 def pytest_configure() -> None:
@@ -127,15 +112,6 @@ def _flush_past_the_ledgers_triggers(django_db_setup: None) -> Iterator[None]:
 @pytest.fixture
 def failing_ledger(db: None) -> "Callable[[], AbstractContextManager[None]]":
     """A block in which the ledger takes no entry, because the database itself refuses the INSERT."""
-    from django.db import connection
+    from tests import ledger_failure
 
-    create, drop = FAILING_LEDGER[connection.vendor]
-
-    @contextmanager
-    def block() -> Iterator[None]:
-        with connection.cursor() as cursor:
-            cursor.execute(create)
-            yield
-            cursor.execute(drop)
-
-    return block
+    return ledger_failure.failing_ledger

@@ -16,9 +16,9 @@ from audit.events import EventType
 from audit.models import Event
 from tests.accounts.portal import signed_in
 from tests.accounts.test_reach import ward_of
+from tests.ledger_failure import failing_ledger
 from tests.people import DAY, PHI, People
 from tests.tokens.calls import obtain
-from tests.tokens.ledger_failure import failing_ledger
 
 pytestmark = pytest.mark.django_db
 

@@ -18,8 +18,8 @@ from accounts.models import User
 from accounts.operations import sessions, users
 from audit.events import EventType
 from audit.models import Event
+from tests.ledger_failure import failing_ledger
 from tests.people import DAY, PASSWORD, People
-from tests.tokens.ledger_failure import failing_ledger
 
 pytestmark = pytest.mark.django_db
 LOGIN = "/account/login/"

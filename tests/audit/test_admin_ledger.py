@@ -14,8 +14,8 @@ from audit import ledger, search
 from audit.events import EventType, Outcome
 from audit.models import Event
 from tests.accounts.portal import recorded, refusals, signed_in
+from tests.ledger_failure import failing_ledger
 from tests.people import DAY, People, make_user
-from tests.tokens.ledger_failure import failing_ledger
 
 LEDGER = "/admin/audit/event/"
 PATIENT = "0b8e7f4c-1d2e-4f3a-8b9c-000000000001"

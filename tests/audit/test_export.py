@@ -17,8 +17,8 @@ from audit.events import EventType
 from audit.models import Event
 from audit.search import Criteria
 from tests.accounts.portal import recorded, signed_in
+from tests.ledger_failure import failing_ledger
 from tests.people import People
-from tests.tokens.ledger_failure import failing_ledger
 
 EXPORT = "/admin/audit/event/export/"
 MANY = 20_000

@@ -31,7 +31,7 @@ from accounts.models import (
 )
 from accounts.operations import access_grants, role_assignments, sessions, users
 from audit.models import Event, RegisteredModel
-from tests.conftest import LEDGER_FAILS
+from tests.ledger_failure import REFUSAL
 from tests.people import DAY, PASSWORD, People
 from tokens import issuing, keys, refresh_families, refresh_tokens
 from tokens.errors import InvalidGrant
@@ -281,7 +281,7 @@ def test_a_failing_ledger_leaves_nothing_behind(
 ) -> None:
     act = prepare(people)
     before, entries = everything(), Event.objects.count()
-    with failing_ledger(), pytest.raises(DatabaseError, match=LEDGER_FAILS):
+    with failing_ledger(), pytest.raises(DatabaseError, match=REFUSAL):
         act()
     assert everything() == before
     assert Event.objects.count() == entries
@@ -323,7 +323,7 @@ def test_a_failing_ledger_keeps_registered_models_as_they_were_even_outside_a_tr
     before = everything()
     with failing_ledger():
         for act in acts:
-            with pytest.raises(DatabaseError, match=LEDGER_FAILS):
+            with pytest.raises(DatabaseError, match=REFUSAL):
                 act()
     assert everything() == before
     for act in acts[:7]:

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.operations.refusals import Refused
 from audit.events import EventType, Outcome
 from audit.models import Event, Job
+from tests.ledger_failure import failing_ledger
 from tests.people import People
-from tests.tokens.ledger_failure import failing_ledger
 from tokens import key_ring, keys, tasks
 from tokens.models import KeyRingEpoch, SigningKey
 

@@ -14,9 +14,9 @@ from django.db import connection
 from django.test import override_settings
 
 from audit.models import Event
+from tests.ledger_failure import failing_ledger
 from tests.people import People
 from tests.tokens import calls
-from tests.tokens.ledger_failure import failing_ledger
 from tokens import key_ring
 from tokens.models import RefreshFamily, SigningKey
 

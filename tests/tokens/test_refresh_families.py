@@ -16,8 +16,8 @@ from accounts.models import User
 from accounts.operations import users
 from audit.events import EventType, Outcome
 from audit.models import Event
+from tests.ledger_failure import failing_ledger
 from tests.people import PASSWORD, People
-from tests.tokens.ledger_failure import failing_ledger
 from tokens import issuing, refresh_families, refresh_tokens
 from tokens.errors import InvalidGrant
 from tokens.models import Client, RefreshFamily
