@@ -156,6 +156,7 @@ def test_garbage_for_a_browser_is_no_server_error(agent: str, people: People) ->
         "/admin/accounts/patientaccessgrant/?state__exact=%FF", "/admin/%FF/", "/admin/jsi18n/?x=%00",
         "/admin/r/999/x/", "/admin/r/x/%00/",
         "/api/schema/?format=%00", "/api/schema/?format=xml", "/api/schema/?lang=x", "/api/docs/?x=%FF",
+        "/api/schema/?version=%0A", "/api/docs/?version=%0A", "/api/docs/?script=&version=%0A",
     ],
 )  # fmt: skip
 def test_no_address_is_a_server_error(path: str, people: People) -> None:
