@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.options import IS_POPUP_VAR
-from django.contrib.admin.utils import unquote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -138,7 +138,7 @@ class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def record_url(self, obj: models.Model) -> str:
         """Return the address of a record's page."""
-        return reverse(f"admin:{self.url_prefix}_change", args=[obj.pk])
+        return reverse(f"admin:{self.url_prefix}_change", args=[quote(obj.pk)])
 
     def list_url(self) -> str:
         """Return the address of the list."""
@@ -150,7 +150,7 @@ class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             {
                 "label": verb.label,
                 "danger": verb.danger,
-                "url": reverse(f"admin:{self.url_prefix}_{verb.name}", args=[obj.pk]),
+                "url": reverse(f"admin:{self.url_prefix}_{verb.name}", args=[quote(obj.pk)]),
             }
             for verb in self.verbs
             if request.user.has_perm(verb.permission) and verb.is_offered(obj)

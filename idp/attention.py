@@ -8,6 +8,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -111,10 +112,11 @@ def signing_keys(now: datetime.datetime) -> dict[str, Any]:
         "signing_keys_ok": signing.issuperset(ALGORITHMS),
         "signing_keys": [
             {
-                "url": reverse("admin:tokens_signingkey_change", args=[key.kid]),
+                "url": reverse("admin:tokens_signingkey_change", args=[quote(key.kid)]),
                 "algorithm": key.algorithm,
                 "kid_short": key.kid[:8],
                 "state": key.state,
+                "state_label": key.get_state_display(),
                 "age_days": (now - key.created_at).days,
                 "next_rotation_at": ends.get(key.kid),
             }

@@ -45,6 +45,23 @@ def signing() -> SigningKey:
 # Signing keys
 
 
+def test_a_key_whose_id_looks_escaped_can_be_opened_and_revoked(sam: Browser) -> None:
+    key = SigningKey.objects.create(
+        kid="Mci_2BGzj_5F0A", algorithm="ES256", state=State.PENDING, public_jwk={}, private_key={}
+    )
+    listed = sam.get(address("signingkey_changelist")).content.decode()
+    home = sam.get("/admin/").context["attention"]["signing_keys"]
+    url = next(shown["url"] for shown in home if shown["kid_short"] == key.kid[:8])
+    assert f'href="{url}' in listed
+    page = sam.get(url)
+    assert page.context["original"] == key
+    (verb,) = page.context["verbs"]
+    assert sam.get(verb["url"]).status_code == 200
+    assert sam.post(verb["url"], {"reason": "Lost"}).headers["Location"] == url
+    key.refresh_from_db()
+    assert key.state == State.REVOKED
+
+
 def test_keys_are_listed_and_shown_with_their_public_part_alone(sam: Browser, people: People) -> None:
     key = signing()
     sealed = [
