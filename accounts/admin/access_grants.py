@@ -12,6 +12,7 @@ from accounts.forms import RequestAccessForm, as_uuid
 from accounts.models import PatientAccessGrant
 from accounts.operations import access_grants
 from audit.guarded import Fact, GuardedModelAdmin, OptionalReasonForm, Step, Verb
+from audit.paginator import BoundedPaginator
 from audit.suggestions import identification
 from audit.widgets import badge
 
@@ -85,6 +86,7 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
 
     list_filter = ("state",)
     list_select_related = ("grantee_user", "grantee_care_team", "patient")
+    paginator = BoundedPaginator
     verbs = VERBS
     list_verbs = (REQUEST,)
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import CareTeam, CareTeamMember, PatientAccessGrant, User
 from accounts.operations import access_grants
+from audit import paginator
 from audit.events import EventType
 from audit.models import Event
 from tests.accounts.portal import address, recorded, refusals, signed_in
@@ -299,3 +300,20 @@ def test_a_longer_list_takes_no_more_statements(
         ask(people, to=make_user(f"nurse-{number}"))
     with django_assert_num_queries(len(few)):
         client.get(url)
+
+
+def test_a_long_list_is_counted_no_further_than_it_is_shown(
+    people: People, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(4):
+        ask(people, to=make_user(f"nurse-{number}"))
+    monkeypatch.setattr(paginator, "MOST_ROWS", 3)
+    listed, sam = address("patientaccessgrant_changelist"), signed_in(people.sam)
+    for url in (listed, f"{listed}?state__exact={State.REQUESTED}"):
+        with django_assert_max_num_queries(12) as captured:
+            assert sam.get(url).context["cl"].paginator.count == 3
+        counts = [
+            query["sql"] for query in captured if "COUNT(" in query["sql"] and "accessgrant" in query["sql"]
+        ]
+        assert counts
+        assert all("LIMIT 3" in sql for sql in counts)
