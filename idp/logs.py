@@ -6,10 +6,11 @@ import re
 
 from audit import context
 
-# Access tokens, refresh tokens, whatever follows Bearer, query strings, and the row that PostgreSQL shows when it
-# refuses one.
+# Access tokens, refresh tokens, whatever follows Bearer, query strings, the part of one that a list of the portal
+# refuses to filter by, and the row that PostgreSQL shows when it refuses one.
 SECRETS = re.compile(
-    r"eyJ[\w-]+\.[\w-]+\.[\w-]*|[\w-]{91}(?![\w-])|(?<=bearer )\S+|(?<=\?)\S+|(?<=DETAIL: )[^\n]+",
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*|[\w-]{91}(?![\w-])|(?<=bearer )\S+|(?<=\?)\S+|(?<=DETAIL: )[^\n]+"
+    r"|(?<=Filtering by )[^\n]+(?= not allowed)",
     re.IGNORECASE,
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from tests.accounts.portal import signed_in
 from tests.people import People
 from tests.tokens import calls
 
@@ -61,6 +62,12 @@ def test_a_query_string_is_removed(written: io.StringIO) -> None:
     )
     assert "4711" not in written.getvalue()
     assert "/account/login/" in entries(written)[0]["message"]
+
+
+def test_what_a_list_is_not_filtered_by_is_removed(written: io.StringIO, people: People) -> None:
+    assert signed_in(people.sam).get("/admin/accounts/user/", {"Rosa Alvarez": "x"}).status_code == 400
+    assert "DisallowedModelAdminLookup" in written.getvalue()
+    assert "Alvarez" not in written.getvalue()
 
 
 def test_a_token_in_an_exception_or_its_cause_is_removed(written: io.StringIO) -> None:
