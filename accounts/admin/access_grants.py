@@ -3,11 +3,16 @@
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from accounts.access import scopes as smart
 from accounts.admin.explain import explain_link
-from accounts.admin.patient_names import patient_shown, sees_names
+from accounts.admin.patient_names import (
+    patient_shown,
+    record_name_shown,
+    record_names_listed,
+    sees_names,
+)
 from accounts.forms import RequestAccessForm, as_uuid
 from accounts.models import PatientAccessGrant
 from accounts.operations import access_grants
@@ -94,6 +99,13 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
         patient = "patient_name" if sees_names(request) else "patient_id"
         return ("grantee", patient, "purpose", "state_shown", "starts_at", "ends_at")
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Record how many patients the list names."""
+        response = super().changelist_view(request, extra_context)
+        if (shown := (getattr(response, "context_data", None) or {}).get("cl")) is not None:
+            record_names_listed(request, len(shown.result_list))
+        return response
+
     @admin.display(description="Grantee")
     def grantee(self, grant: PatientAccessGrant) -> str:
         """Who has or would get access."""
@@ -127,7 +139,8 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
         return [*super().offered(request, obj), *(link if obj.grantee_user_id else [])]
 
     def facts(self, request: HttpRequest, obj: Any) -> list[Fact]:
-        """Say who may see whom, for what, how much, from when to when and why."""
+        """Say who may see whom, for what, how much, from when to when and why; this names the patient, so record it."""
+        record_name_shown(request, obj.patient)
         opens = [smart.in_plain_language(scope).capitalize() for scope in smart.parse(obj.scopes)]
         return [
             Fact(

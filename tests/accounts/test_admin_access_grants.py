@@ -212,11 +212,12 @@ def test_a_verb_wants_its_csrf_token(people: People, waiting: PatientAccessGrant
 
 def test_showing_a_verb_changes_nothing(people: People, waiting: PatientAccessGrant) -> None:
     client = signed_in(people.vera)
-    events = Event.objects.count()
+    acts = Event.objects.exclude(event=EventType.PATIENT_VIEWED)
+    before = acts.count()
     shown = client.get(address("patientaccessgrant_approve", waiting.pk))
     waiting.refresh_from_db()
     assert shown.status_code == 200
-    assert (waiting.state, Event.objects.count()) == (State.REQUESTED, events)
+    assert (waiting.state, acts.count()) == (State.REQUESTED, before)
 
 
 @pytest.mark.parametrize("key", ["nonsense", "00000000-0000-4000-8000-000000000000", "%00"])
@@ -288,6 +289,26 @@ def test_the_list_is_filtered_by_state(people: People, waiting: PatientAccessGra
 def test_a_list_asked_for_nonsense_answers_without_a_fault(people: People, query: str) -> None:
     url = f"{address('patientaccessgrant_changelist')}?{query}"
     assert signed_in(people.sam).get(url).status_code in (200, 302, 400)
+
+
+@pytest.mark.parametrize("page", ["change", "approve"])
+def test_the_ledger_has_it_when_a_page_names_the_patient(
+    people: People, waiting: PatientAccessGrant, page: str
+) -> None:
+    answer = signed_in(people.vera).get(address(f"patientaccessgrant_{page}", waiting.pk))
+    assert people.rosa.identification in answer.content.decode()
+    [entry] = recorded(EventType.PATIENT_VIEWED)
+    assert (entry.actor_label, entry.patient_ref) == ("vera", str(people.rosa.pk))
+    assert entry.additional_data == {"page": f"admin:accounts_patientaccessgrant_{page}"}
+
+
+def test_the_ledger_has_it_when_the_list_names_patients(people: People, waiting: PatientAccessGrant) -> None:
+    sam, url = signed_in(people.sam), address("patientaccessgrant_changelist")
+    assert people.rosa.identification in sam.get(url, {"state__exact": State.REQUESTED}).content.decode()
+    [entry] = recorded(EventType.PATIENT_SEARCHED)
+    assert entry.additional_data == {"page": "admin:accounts_patientaccessgrant_changelist", "shown": 1}
+    sam.get(url, {"state__exact": State.REJECTED})
+    assert len(recorded(EventType.PATIENT_SEARCHED)) == 1
 
 
 def test_a_longer_list_takes_no_more_statements(
