@@ -19,6 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 
+from accounts.admin.patient_names import record_names_listed
 from audit import refusals
 from audit.context import Person
 from audit.refusals import Refused
@@ -42,8 +43,10 @@ class Portal(admin.AdminSite):
         return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Show what needs this person's attention, above everything there is."""
+        """Show what needs this person's attention, above everything there is; record that it names patients."""
         cards = attention.cards(request, now=timezone.now())
+        named = [len(cards[card]["rows"]) for card in ("requests_waiting", "grants_ending") if card in cards]
+        record_names_listed(request, sum(named))
         return super().index(request, {"attention": cards, **(extra_context or {})})
 
     @method_decorator(login_not_required)

@@ -14,7 +14,7 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 
-from accounts.admin.patient_names import patient_shown
+from accounts.admin.patient_names import patient_shown, record_names_listed
 from accounts.forms import FixedField, PatientReferenceField, moment, this_minute, user_field
 from accounts.models import CareTeam, CareTeamMember, CareTeamPatient, User
 from accounts.operations import care_teams
@@ -175,11 +175,16 @@ class CareTeamAdmin(PortalModelAdmin):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
+        """Record how many patients the page names; say so when a row is gone."""
         try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
+            response = super().changeform_view(request, object_id, form_url, extra_context)
         except RowsChanged:
             sentence = (
                 "Somebody changed this care team meanwhile, or a row ended. Nothing was saved: look again."
             )
             self.message_user(request, sentence, messages.ERROR)
             return HttpResponseRedirect(request.path)
+        shown = (getattr(response, "context_data", None) or {}).get("inline_admin_formsets", ())
+        rows = [rows.formset.initial_form_count() for rows in shown if isinstance(rows.opts, PatientInline)]
+        record_names_listed(request, sum(rows))
+        return response

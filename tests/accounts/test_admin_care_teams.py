@@ -221,15 +221,23 @@ def test_patients_are_named_only_to_those_who_may_open_them(people: People, ward
     assert str(people.amir.pk) in unnamed
 
 
+def test_the_ledger_has_it_when_the_page_names_patients(people: People, ward: CareTeam) -> None:
+    page = signed_in(people.sam).get(address("careteam_change", ward.pk)).content.decode()
+    assert people.amir.identification in page
+    [entry] = recorded(EventType.PATIENT_SEARCHED)
+    assert entry.actor_label == "sam"
+    assert entry.additional_data == {"page": "admin:accounts_careteam_change", "shown": 1}
+
+
 def test_more_rows_take_no_more_statements(
     people: People, ward: CareTeam, django_assert_num_queries: Any
 ) -> None:
     client, url = signed_in(people.sam), address("careteam_change", ward.pk)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(11):
         client.get(url)
     for number in range(6):
         patient = make_patient(f"MRN-1{number:05}", "Berg", "Nils", "1950-01-01")
         CareTeamPatient.objects.create(care_team=ward, patient=patient, starts_at=START)
         CareTeamMember.objects.create(care_team=ward, user=make_user(f"nurse-{number}"), starts_at=START)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(11):
         client.get(url)
