@@ -59,6 +59,7 @@ def patient_claims(
     jti: str,
 ) -> dict[str, Any]:
     """Return the claims of a patient token, derived from the verified claims of a base token."""
+    # Diverges: `purpose_of_use` and `basis` are claims of our own; IHE IUA puts the purpose into `extensions`.
     issued = int(now.timestamp())
     carried = {name: base[name] for name in ("iss", "sub", "client_id", "sid", "auth_time", "acr", "amr")}
     return {

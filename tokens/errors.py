@@ -87,6 +87,7 @@ class TooManyAttempts(OAuthError):
 class InvalidGrant(OAuthError):
     """RFC 6749 section 5.2: a refresh token that is unknown, used up, expired or revoked: always these words."""
 
+    # Diverges: 401 and not 400, because simplejwt's clients sign in again on a 401.
     code = "invalid_grant"
     status = 401
     detail = "The refresh token is not valid. Sign in again."

@@ -8,6 +8,7 @@ an audience list, a lone surrogate, padding (one token, one spelling), a token o
 
 import base64
 import datetime
+import json
 import re
 import time
 import uuid
@@ -86,12 +87,13 @@ def verify(token: str, *, typ: str, audiences: Collection[str], now: datetime.da
 def _verifier(token: str, typ: str) -> key_ring.Verifier:
     if not isinstance(token, str) or len(token) > MAX_LENGTH or not _COMPACT_JWS.fullmatch(token):
         raise TokenError("not_a_jws")
-    if not all(map(_is_utf_8, token.split(".")[:2])):
-        raise TokenError("not_utf_8")
+    header_text, _ = map(_utf_8, token.split(".")[:2])
     try:
-        header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        header = json.loads(header_text)
+    except (ValueError, RecursionError) as error:
         raise TokenError("bad_header") from error
+    if not isinstance(header, dict):
+        raise TokenError("bad_header")
     if header.get("typ") != typ:
         raise TokenError("wrong_typ")
     if "crit" in header or "b64" in header:
@@ -105,12 +107,15 @@ def _verifier(token: str, typ: str) -> key_ring.Verifier:
     return verifier
 
 
-def _is_utf_8(part: str) -> bool:
-    """Return whether a part is text in UTF-8 (RFC 8725 section 3.7): Python's JSON would read UTF-16 and UTF-32 too."""
+def _utf_8(part: str) -> str:
+    """Return the text of a part (RFC 8725 section 3.7: UTF-8 alone; Python's JSON would read UTF-16 and UTF-32 too)."""
     try:
-        return "\x00" not in base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
-    except ValueError:
-        return False
+        text = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode()
+    except ValueError as error:
+        raise TokenError("not_utf_8") from error
+    if "\x00" in text:
+        raise TokenError("not_utf_8")
+    return text
 
 
 def _check_form(claims: dict[str, Any], typ: str) -> None:

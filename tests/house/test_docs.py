@@ -78,3 +78,10 @@ def test_every_row_of_the_specification_map_leads_to_code_and_to_a_test() -> Non
         if not file.exists() or (test and f"def {test}(" not in file.read_text()):
             missing.append(f"{path}::{test}")
     assert sorted(missing) == []
+
+
+def test_what_diverges_says_so_at_the_place_and_on_its_page() -> None:
+    marked = [path for path in (ROOT / "tokens").rglob("*.py") if "# Diverges: " in path.read_text()]
+    page = (ROOT / "docs" / "divergences.md").read_text()
+    assert {path.stem for path in marked} == {"views", "errors", "claims"}
+    assert [number for number in ("6749", "7009", "9068", "6750") if f"| RFC {number} " not in page] == []

@@ -37,6 +37,7 @@ def takes(name: str, *fields: str) -> Any:
     return inline_serializer(name, {field: serializers.CharField() for field in fields})
 
 
+# Diverges: JSON with `access` and `refresh` (simplejwt's interface), not RFC 6749's forms; the OAuth endpoints follow.
 class TokenEndpoint(APIView):
     """What all endpoints share: POST alone, nothing in the address, no cache keeps an answer."""
 
@@ -109,6 +110,8 @@ class VerifyToken(TokenEndpoint):
 
 class RevokeToken(TokenEndpoint):
     """End a token's whole family (RFC 7009); 200 whatever the token was."""
+
+    # Diverges: whoever has the token may end it; no client authentication, and JSON for a form.
 
     @extend_schema(
         request=takes("Revocation", "token"), responses={200: inline_serializer("Revoked", {}), **REFUSALS}
