@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest
@@ -41,9 +42,18 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             credentials["username"] = User.normalize_username(username)
         return super().authenticate(request, **credentials)
 
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Count guesses for an account from each address on its own: nobody locks a colleague out from elsewhere."""
+        return f"{self._account_key(request, **credentials)} from {self.get_client_ip(request)}"
+
+    def _account_key(self, request: HttpRequest, **credentials: Any) -> str:
+        key: str = super()._get_login_attempts_cache_key(request, **credentials)
+        return key
+
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         try:
             super().pre_authenticate(request, **credentials)
+            self._count_guess_from_anywhere(request, **credentials)
         except ValidationError:
             typed = str(credentials.get("username", ""))[:150]
             with transaction.atomic():
@@ -54,6 +64,20 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     details={"username_hash": blind_index("username", typed).hex()},
                 )
             raise
+
+    def _count_guess_from_anywhere(self, request: HttpRequest, **credentials: Any) -> None:
+        """Bound the guesses for an account whatever addresses they come from. Raises ValidationError."""
+        anywhere = ratelimit.consume(
+            request,
+            app="allauth.account",
+            action="login_failed_anywhere",
+            key=self._account_key(request, **credentials),
+        )
+        if not anywhere:
+            raise self.validation_error("too_many_login_attempts")
+        self._login_failed_rl_usage.usage += (
+            anywhere.usage
+        )  # given back, like the other, when the password is right
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("account_login")

@@ -5,6 +5,7 @@ for them, which also is a fifth of their time.
 """
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +28,7 @@ from tokens.api.errors import UNAVAILABLE
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 RETRY_SECONDS = 5
+WITH_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+):\d{1,5}|\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?", re.ASCII)
 PROBES = ("/livez", "/readyz")
 
 
@@ -40,10 +42,11 @@ def client_address(request: HttpRequest) -> str | None:
     hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
     count = settings.WARDKEY_TRUSTED_PROXY_COUNT
     text = hops[-count] if 0 < count <= len(hops) else request.META.get("REMOTE_ADDR", "")
+    text = text.strip()
+    if with_port := WITH_PORT.fullmatch(text):  # as some proxies write it
+        text = with_port[1] or with_port[2]
     try:
-        return str(
-            ipaddress.ip_address(text.strip().partition("%")[0])
-        )  # a zone means nothing to anybody else
+        return str(ipaddress.ip_address(text.partition("%")[0]))  # a zone means nothing to anybody else
     except ValueError:
         return None
 

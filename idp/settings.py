@@ -290,7 +290,12 @@ ACCOUNT_PREVENT_ENUMERATION = "strict"
 ACCOUNT_SESSION_REMEMBER = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
-ACCOUNT_RATE_LIMITS = {"login": "300/m/ip", "login_failed": "300/m/ip,10/5m/key"}
+# Ten guesses for an account from one address, a hundred in an hour from all of them (SP 800-63B section 3.2.2).
+ACCOUNT_RATE_LIMITS = {
+    "login": "300/m/ip",
+    "login_failed": "300/m/ip,10/5m/key",
+    "login_failed_anywhere": "100/h/key",
+}
 # Issue by issue these grow; the factors are installed already so that they are switched on and not built.
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 

@@ -185,6 +185,8 @@ class CareTeamAdmin(PortalModelAdmin):
             self.message_user(request, sentence, messages.ERROR)
             return HttpResponseRedirect(request.path)
         shown = (getattr(response, "context_data", None) or {}).get("inline_admin_formsets", ())
-        rows = [rows.formset.initial_form_count() for rows in shown if isinstance(rows.opts, PatientInline)]
-        record_names_listed(request, sum(rows))
+        named = [
+            form for rows in shown if isinstance(rows.opts, PatientInline) for form in rows.formset.forms
+        ]
+        record_names_listed(request, sum(not form.instance._state.adding for form in named))
         return response

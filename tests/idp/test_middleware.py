@@ -108,6 +108,8 @@ def test_a_forwarded_address_is_not_believed_without_a_proxy(people: People) -> 
         (2, "198.51.100.7", "127.0.0.1"),
         (1, "2001:db8::1", "2001:db8::1"),
         (1, "fe80::1%eth0", "fe80::1"),
+        (1, "198.51.100.7:52011", "198.51.100.7"),
+        (1, "[2001:db8::1]:52011", "2001:db8::1"),
     ],
 )
 def test_the_address_is_what_the_own_proxies_appended(

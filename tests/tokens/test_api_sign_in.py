@@ -120,6 +120,22 @@ def test_the_eleventh_failure_has_to_wait_even_with_the_right_password(cast: Peo
     assert attempt("lind", PASSWORD).status_code == 200, "others are not locked out"
 
 
+def from_address(address: str, password: str = "wrong") -> int:  # noqa: S107 (it is wrong)
+    body = {"username": "okafor", "password": password}
+    return int(calls.post(calls.OBTAIN, body, REMOTE_ADDR=address).status_code)
+
+
+def test_guesses_from_one_address_lock_nobody_out_at_another(cast: People) -> None:
+    assert [from_address("192.0.2.1") for _ in range(11)] == [401] * 10 + [429]
+    assert from_address("192.0.2.2", PASSWORD) == 200
+
+
+def test_a_hundred_guesses_are_the_end_wherever_they_come_from(cast: People) -> None:
+    codes = [from_address(f"192.0.2.{number // 10}") for number in range(100)]
+    assert codes == [401] * 100
+    assert from_address("198.51.100.1", PASSWORD) == 429
+
+
 def test_another_spelling_of_the_name_is_no_new_attempt(cast: People) -> None:
     spellings = [
         "okafor",
