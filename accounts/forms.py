@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.access import scopes as smart
 from accounts.models import CareTeam, Patient, PatientAccessGrant, Role, RoleAssignment, User
+from accounts.operations import patients
 from accounts.purposes import PURPOSES_OF_USE
 from audit.guarded import ReasonForm
 from audit.suggestions import identification
@@ -53,7 +54,7 @@ def moment(
 
 
 class PatientReferenceField(forms.CharField):
-    """A patient, named by exact record number or FHIR id; cleans to the Patient."""
+    """A patient, named by exact record number or FHIR id; cleans to the Patient. Each cleaning is in the ledger."""
 
     def __init__(self, **options: Any) -> None:
         said: dict[str, Any] = {"label": "Patient", "help_text": "Exact record number or FHIR id."}
@@ -64,10 +65,7 @@ class PatientReferenceField(forms.CharField):
         text = super().clean(value)
         if not text:
             return None
-        patients = Patient.objects.with_record_number(text)
-        if (key := as_uuid(text)) is not None:
-            patients |= Patient.objects.filter(pk=key)
-        patient = patients.first()
+        patient = patients.look_up(text=text, now=timezone.now())
         if patient is None:
             raise ValidationError(
                 "No patient has exactly this record number or FHIR id.", code="unknown_patient"

@@ -29,7 +29,7 @@ from accounts.models import (
     RoleAssignment,
     User,
 )
-from accounts.operations import access_grants, role_assignments, sessions, users
+from accounts.operations import access_grants, patients, role_assignments, sessions, users
 from audit.models import Event, RegisteredModel
 from tests.ledger_failure import REFUSAL
 from tests.people import DAY, PASSWORD, People
@@ -147,6 +147,10 @@ def end_elsewhere(people: People) -> Act:
     return lambda: sessions.end_elsewhere(user=people.okafor, keep="this", only=None, now=NOW())
 
 
+def look_up(people: People) -> Act:
+    return lambda: patients.look_up(text="MRN-000001", now=NOW())
+
+
 def rotate_keys(people: People) -> Act:
     return lambda: keys.rotate(now=NOW(), by=people.sam, hurry=True, skip_wait=True)
 
@@ -220,6 +224,7 @@ OPERATIONS: dict[str, list[Callable[[People], Act]]] = {
     "accounts.operations.users.end": [end_user],
     "accounts.operations.users.set_password": [set_password, set_password_in_shell],
     "accounts.operations.sessions.end_elsewhere": [end_elsewhere],
+    "accounts.operations.patients.look_up": [look_up],
     "tokens.keys.rotate": [rotate_keys],
     "tokens.keys.revoke": [revoke_key],
     "tokens.issuing.sign_in": [sign_in],
