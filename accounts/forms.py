@@ -245,7 +245,7 @@ class SetPasswordForm(NewPasswordMixin, ReasonForm):
 
 
 class PatientForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A patient; the record number is unique, which the database knows by its blind index."""
+    """A patient. The record number is unique, and asking whether it is taken is a look-up like any other."""
 
     record_number = forms.CharField(max_length=64)
     family_name = forms.CharField(max_length=200)
@@ -263,7 +263,10 @@ class PatientForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_record_number(self) -> str:
         text: str = self.cleaned_data["record_number"]
-        if Patient.objects.with_record_number(text).exclude(pk=self.instance.pk).exists():
+        other = (
+            patients.look_up(text=text, now=timezone.now()) if "record_number" in self.changed_data else None
+        )
+        if other not in (None, self.instance):
             raise ValidationError("Another patient has this record number already.", code="unique")
         return text
 

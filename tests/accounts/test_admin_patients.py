@@ -142,6 +142,30 @@ def test_a_record_number_that_another_patient_has_is_a_form_error(people: People
         assert b"Another patient has this record number already." in answer.content
 
 
+@pytest.mark.parametrize("birth_date", [CHLOE["birth_date"], ""])
+@pytest.mark.parametrize(("number", "found"), [("mrn-000002", 1), ("MRN-000777", 0)])
+def test_trying_out_record_numbers_by_registering_is_recorded(
+    people: People, number: str, found: int, birth_date: str
+) -> None:
+    signed_in(people.sam).post(
+        address("patient_add"), CHLOE | {"record_number": number, "birth_date": birth_date}
+    )
+    (entry,) = recorded(EventType.PATIENT_SEARCHED)
+    assert (entry.actor_label, entry.additional_data) == ("sam", {"found": found})
+    assert entry.patient_ref == (str(people.amir.pk) if found else "")
+
+
+def test_a_record_number_that_stays_is_not_looked_up(people: People) -> None:
+    posted = CHLOE | {"record_number": "MRN-000001"}
+    assert signed_in(people.sam).post(address("patient_change", people.rosa.pk), posted).status_code == 302
+    assert not recorded(EventType.PATIENT_SEARCHED)
+
+
+def test_no_record_number_is_the_fhir_id_of_another_patient(people: People) -> None:
+    posted = CHLOE | {"record_number": str(people.rosa.pk)}
+    assert signed_in(people.sam).post(address("patient_add"), posted).status_code == 200
+
+
 def test_the_second_of_two_registrations_at_once_gets_a_sentence(
     people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
