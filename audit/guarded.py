@@ -23,6 +23,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from audit import refusals
+from audit.change_list import PortalChangeList
 from audit.context import Person
 from audit.form_errors import add_errors, refused_codes
 from audit.refusals import Refused
@@ -95,11 +96,12 @@ class PortalModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "admin/guarded/registered.html"
     verbs: tuple[Verb, ...] = ()
     list_verbs: tuple[Verb, ...] = ()
-    refusal_codes: frozenset[str] = (
-        frozenset()
-    )  # form errors with these codes are refusals, and recorded as such
+    refusal_codes: frozenset[str] = frozenset()  # of form errors that are refusals, and recorded as such
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # they count the whole table for each choice
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[PortalChangeList]:
+        return PortalChangeList
 
     def facts(self, request: HttpRequest, obj: Any) -> list[Fact]:
         """Return what the page says about a record; empty for the admin's own fields."""

@@ -91,6 +91,7 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
 
     list_filter = ("state",)
     list_select_related = ("grantee_user", "grantee_care_team", "patient")
+    sortable_by = ()
     paginator = BoundedPaginator
     verbs = VERBS
     list_verbs = (REQUEST,)

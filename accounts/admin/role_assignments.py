@@ -86,6 +86,7 @@ class RoleAssignmentAdmin(GuardedModelAdmin):
     list_display = ("user", "role", "standing", "starts_at", "ends_at", "assigned_by")
     list_select_related = ("user", "role", "assigned_by")
     list_filter = (StandingFilter, "role")
+    sortable_by = ()
     search_fields = ("user__username",)
     search_help_text = "Beginning of the username"
     verbs = (APPROVE, END)

@@ -109,6 +109,7 @@ class UserAdmin(PortalModelAdmin):
     search_fields = ("username",)
     search_help_text = "Beginning of the username"
     ordering = ("username",)
+    sortable_by = ("username",)
     readonly_fields = ("state_shown", "roles_held", "is_superuser", "last_login", "created_at")
     fieldsets = (
         (None, {"fields": ("state_shown", "roles_held", "is_superuser", "last_login", "created_at")}),
