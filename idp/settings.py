@@ -114,15 +114,16 @@ MIDDLEWARE = [
     "idp.json_refusals.JSONRefusalsMiddleware",
     "idp.middleware.UnavailableMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "idp.middleware.WhiteNoiseMiddleware",
+    "idp.middleware.DoorMiddleware",  # programs go on behind SignedInContextMiddleware
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "idp.middleware.SessionMiddleware",
-    "idp.middleware.CommonMiddleware",
+    "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "idp.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
     "idp.middleware.LoginRequiredMiddleware",
-    "idp.middleware.MessageMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "idp.middleware.UserSessionsMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
     "idp.middleware.SignedInContextMiddleware",
 ]
 # Requests below these paths come from programs: no session, no cookie, no CSRF token, no redirect to a form.

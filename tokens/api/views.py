@@ -1,14 +1,17 @@
-"""The token API. No rule, no write: each view reads its parameters and calls one operation."""
+"""The token API. No rule, no write: each view reads its parameters and calls one operation.
+
+Answers are JSON and nothing else, so they need no negotiated rendering after the view: Django's JsonResponse.
+"""
 
 from typing import Any
 
 from allauth.account.adapter import get_adapter
 from django.core.exceptions import ValidationError
+from django.http import JsonResponse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny, IsAuthenticated
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from tokens import issuing, parameters
@@ -58,9 +61,9 @@ class TokenEndpoint(APIView):
         return response
 
 
-def issued(answer: issuing.Issued) -> Response:
-    """Render a base token with its refresh token."""
-    return Response(
+def issued(answer: issuing.Issued) -> JsonResponse:
+    """Return a base token with its refresh token."""
+    return JsonResponse(
         {
             "access": answer.access,
             "refresh": answer.refresh,
@@ -76,7 +79,7 @@ class ObtainToken(TokenEndpoint):
     @extend_schema(
         request=takes("SignIn", "username", "password"), responses={200: ISSUED, 429: REFUSAL, **REFUSALS}
     )
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any) -> JsonResponse:
         given = parameters.read(request.data, {"username": 150, "password": 1024}, free=("password",))
         try:
             user = get_adapter(request._request).authenticate(request._request, **given)
@@ -91,7 +94,7 @@ class RefreshToken(TokenEndpoint):
     """Trade a refresh token, which is used up, for the next."""
 
     @extend_schema(request=takes("Refresh", "refresh"), responses={200: ISSUED, **REFUSALS})
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any) -> JsonResponse:
         given = parameters.read(request.data, {"refresh": 512})
         return issued(issuing.refresh(presented=given["refresh"], now=timezone.now()))
 
@@ -102,10 +105,10 @@ class VerifyToken(TokenEndpoint):
     @extend_schema(
         request=takes("Verification", "token"), responses={200: inline_serializer("Holds", {}), **REFUSALS}
     )
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any) -> JsonResponse:
         given = parameters.read(request.data, {"token": TOKEN_LENGTH})
         issuing.check(token=given["token"], now=timezone.now())
-        return Response({})
+        return JsonResponse({})
 
 
 class RevokeToken(TokenEndpoint):
@@ -116,10 +119,10 @@ class RevokeToken(TokenEndpoint):
     @extend_schema(
         request=takes("Revocation", "token"), responses={200: inline_serializer("Revoked", {}), **REFUSALS}
     )
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any) -> JsonResponse:
         given = parameters.read(request.data, {"token": TOKEN_LENGTH})
         issuing.revoke(token=given["token"], now=timezone.now())
-        return Response({})
+        return JsonResponse({})
 
 
 class PatientToken(TokenEndpoint):
@@ -146,10 +149,10 @@ class PatientToken(TokenEndpoint):
             **REFUSALS,
         },
     )
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any) -> JsonResponse:
         given = parameters.read(request.data, {"patient": 64, "purpose_of_use": 32, "scope": 4000})
         answer = issuing.for_patient(base=request.user.claims, now=timezone.now(), **given)
-        return Response(
+        return JsonResponse(
             {
                 "access": answer.access,
                 "token_type": "Bearer",
