@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import rfc8785
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.utils import timezone
 
 from audit import context
@@ -95,12 +95,13 @@ def record(
         "changes": _exact(changes) if changes else None,
         "additional_data": _exact(details) if details else None,
     }
-    statement, texts, prepared = _insert_statement(connection.vendor)
+    database = connections[DEFAULT_DB_ALIAS]  # once: the proxy looks it up again for each attribute
+    statement, texts, prepared = _insert_statement(database.vendor)
     for name, longest in texts.items():
         values[name] = _storable(values[name])[:longest]
     values["leaf"] = leaf_hash(values)
-    parameters = values | {name: prepare(values[name], connection) for name, prepare in prepared.items()}
-    with connection.cursor() as cursor:
+    parameters = values | {name: prepare(values[name], database) for name, prepare in prepared.items()}
+    with database.cursor() as cursor:
         cursor.execute(statement, [parameters[name] for name in COLUMNS])
     event_id: uuid.UUID = values["event_id"]
     return event_id
