@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 
 from accounts.access import scopes as smart
@@ -13,8 +14,9 @@ from accounts.admin.patient_names import (
     record_names_listed,
     sees_names,
 )
+from accounts.admin.username_search import username_begins
 from accounts.forms import RequestAccessForm, as_uuid
-from accounts.models import PatientAccessGrant
+from accounts.models import PatientAccessGrant, User
 from accounts.operations import access_grants
 from audit.guarded import Fact, GuardedModelAdmin, OptionalReasonForm, Step, Verb
 from audit.paginator import BoundedPaginator
@@ -22,6 +24,7 @@ from audit.suggestions import identification
 from audit.widgets import badge
 
 State = PatientAccessGrant.State
+PEOPLE_SEARCHED = 50  # so that a search for one letter costs no more than a page
 
 
 def is_waiting(grant: PatientAccessGrant) -> bool:
@@ -92,6 +95,11 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
     list_filter = ("state",)
     list_select_related = ("grantee_user", "grantee_care_team", "patient")
     sortable_by = ()
+    search_fields = ("grantee_user__username",)
+    search_help_text = (
+        "Beginning of a person's username, FHIR id of a patient, or id of a grant. Without: the newest thousand. "
+        "Never a record number, for what is typed here stays in the page's address."
+    )
     paginator = BoundedPaginator
     verbs = VERBS
     list_verbs = (REQUEST,)
@@ -99,6 +107,15 @@ class PatientAccessGrantAdmin(GuardedModelAdmin):
     def get_list_display(self, request: HttpRequest) -> Any:
         patient = "patient_name" if sees_names(request) else "patient_id"
         return ("grantee", patient, "purpose", "state_shown", "starts_at", "ends_at")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """Look an id up exactly, or take the first people whose username begins so: one named in full is the first."""
+        if (key := as_uuid(search_term)) is not None:
+            return queryset.filter(Q(pk=key) | Q(patient=key)), False
+        if not search_term.strip():
+            return queryset, False
+        people = username_begins(User.objects.order_by("username"), "username", search_term)
+        return queryset.filter(grantee_user__in=people.values("pk")[:PEOPLE_SEARCHED]), False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Record how many patients the list names."""

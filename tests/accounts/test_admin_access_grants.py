@@ -4,9 +4,12 @@ import datetime
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.contrib.admin import site
+from django.db import connection
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
+from accounts.admin.access_grants import PatientAccessGrantAdmin
 from accounts.models import CareTeam, CareTeamMember, PatientAccessGrant, User
 from accounts.operations import access_grants
 from audit import paginator
@@ -289,6 +292,100 @@ def test_the_list_is_filtered_by_state(people: People, waiting: PatientAccessGra
 def test_a_list_asked_for_nonsense_answers_without_a_fault(people: People, query: str) -> None:
     url = f"{address('patientaccessgrant_changelist')}?{query}"
     assert signed_in(people.sam).get(url).status_code in (200, 302, 400)
+
+
+def found(people: People, text: str) -> set[PatientAccessGrant]:
+    """Return what the list shows Sam for a search."""
+    answer = signed_in(people.sam).get(address("patientaccessgrant_changelist"), {"q": text})
+    assert answer.status_code == 200
+    return set(answer.context["cl"].result_list)
+
+
+def test_grants_are_found_by_the_beginning_of_a_username_and_by_opaque_ids(
+    people: People, waiting: PatientAccessGrant
+) -> None:
+    now = timezone.now()
+    team = CareTeam.objects.create(name="Ward 4 West")
+    for_team = access_grants.request(
+        patient=people.amir, grantee_care_team=team, scopes=SCOPES, ends_at=now + DAY, reason="Ward",
+        by=people.sam, now=now,
+    )  # fmt: skip
+    for text in ("lind", "LI", " lin "):
+        assert found(people, text) == {waiting}
+    assert found(people, str(people.rosa.pk)) == {people.grant, waiting}
+    assert found(people, str(people.amir.pk).upper()) == {for_team}
+    assert found(people, people.grant.pk.hex) == {people.grant}
+    assert found(people, "  ") == {people.grant, waiting, for_team}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MRN-000001", "Rosa", "Alvarez", "ind", "%", "l_nd", "l%", "'", "\\", "x" * 3000, "\U0001f600", "{}",
+        "00000000-0000-4000-8000-000000000000", "urn:uuid:x",
+    ],
+)  # fmt: skip
+def test_a_search_for_a_record_number_a_name_or_rubbish_finds_no_grant(
+    people: People, waiting: PatientAccessGrant, text: str
+) -> None:
+    assert found(people, text) == set()
+
+
+def test_a_search_that_no_database_takes_is_a_clear_refusal(people: People) -> None:
+    url = address("patientaccessgrant_changelist")
+    for query in ("q=%00", "q=l%00", "q=%ff%fe", "q=%ed%a0%80"):
+        assert signed_in(people.sam).get(f"{url}?{query}").status_code in (200, 400)
+
+
+def test_the_search_says_what_it_takes_and_that_a_record_number_is_not_for_addresses(people: People) -> None:
+    page = signed_in(people.sam).get(address("patientaccessgrant_changelist")).content.decode()
+    assert "Never a record number" in page
+
+
+def test_a_grant_that_the_list_is_too_long_for_is_found(
+    people: People, waiting: PatientAccessGrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(people, to=make_user("nurse"))
+    monkeypatch.setattr(paginator, "MOST_ROWS", 2)
+    monkeypatch.setattr(PatientAccessGrantAdmin, "list_per_page", 1)
+    sam, url = signed_in(people.sam), address("patientaccessgrant_changelist")
+    for number in (1, 2, 3):
+        shown = sam.get(url, {"p": number}, follow=True).context["cl"].result_list
+        assert people.grant not in shown
+    assert found(people, "oka") == found(people, str(people.grant.pk)) == {people.grant}
+
+
+def test_whoever_is_named_in_full_is_found_however_many_begin_so(
+    people: People, waiting: PatientAccessGrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accounts.admin.access_grants.PEOPLE_SEARCHED", 1)
+    ask(people, to=make_user("lindberg"))
+    assert found(people, "lin") == found(people, "lind") == {waiting}
+
+
+@pytest.mark.postgresql
+def test_a_search_among_many_grants_uses_the_indexes(people: People) -> None:
+    nurses = User.objects.bulk_create(User(username=f"nurse{n:04}", password="!") for n in range(1000))
+    User.objects.bulk_create(User(username=f"student{n:04}", password="!") for n in range(1000))
+    now = timezone.now()
+    PatientAccessGrant.objects.bulk_create(
+        PatientAccessGrant(
+            patient=people.amir, grantee_user=nurse, scopes=SCOPES, starts_at=now, ends_at=now + DAY, reason="Ward",
+            requested_by=people.sam, requested_at=now - n * DAY,
+        )
+        for nurse in nurses
+        for n in range(3)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE accounts_user, accounts_patientaccessgrant")
+        cursor.execute("SET LOCAL enable_seqscan = off")  # of so few rows, reading all is cheaper
+    page = PatientAccessGrantAdmin(PatientAccessGrant, site)
+    for text in ("nurse0007", "student", "nobody", str(people.rosa.pk), str(people.grant.pk)):
+        listed = PatientAccessGrant.objects.select_related("grantee_user", "grantee_care_team", "patient")
+        rows, _ = page.get_search_results(RequestFactory().get("/"), listed, text)
+        for plan in (rows[:100].explain(), rows.values("pk")[:1000].explain()):
+            assert "Seq Scan on accounts_patientaccessgrant" not in plan
+            assert "access_grant_newest" not in plan
 
 
 @pytest.mark.parametrize("page", ["change", "approve"])
