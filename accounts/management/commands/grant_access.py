@@ -79,5 +79,8 @@ class Command(BaseCommand):
 
 
 def _time(text: str) -> datetime.datetime:
-    parsed = datetime.datetime.fromisoformat(text)
+    try:
+        parsed = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("a time is written 2027-01-31 or 2027-01-31T17:30") from error
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.UTC)
