@@ -44,7 +44,10 @@ class Journey:
         self.addresses += [response.get("Location", "")]
         text = b"".join(response) if response.streaming else response.content
         belongs = address == "/" or address.startswith(NAMES_BELONG_HERE[1])
-        if not belongs or response.status_code not in (200, 409):  # 409: the page again, with why it was refused
+        if not belongs or response.status_code not in (
+            200,
+            409,
+        ):  # 409: the page again, with why it was refused
             self.answers.append(text.decode() + str(response.headers))
         return str(text.decode())
 
