@@ -229,6 +229,15 @@ def test_the_ledger_has_it_when_the_page_names_patients(people: People, ward: Ca
     assert entry.additional_data == {"page": "admin:accounts_careteam_change", "shown": 1}
 
 
+def test_a_refused_form_names_the_patients_that_are_on_the_team_and_no_others(
+    people: People, ward: CareTeam
+) -> None:
+    posted = form(ward, patients=["nobody has this"])
+    assert signed_in(people.sam).post(address("careteam_change", ward.pk), posted).status_code == 200
+    details = [entry.additional_data for entry in recorded(EventType.PATIENT_SEARCHED)]
+    assert {"page": "admin:accounts_careteam_change", "shown": 1} in details
+
+
 def test_more_rows_take_no_more_statements(
     people: People, ward: CareTeam, django_assert_num_queries: Any
 ) -> None:

@@ -4,12 +4,15 @@ import re
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from audit.events import EventType
 from audit.models import Event
 from tests.accounts.portal import signed_in
 from tests.people import PASSWORD, People
+from tokens import key_ring
 
 pytestmark = pytest.mark.django_db
 HEADERS = {
@@ -218,3 +221,17 @@ def test_no_form_of_the_portal_is_a_server_error(path: str, value: str, people: 
 def test_the_policy_of_the_settings_is_the_policy_of_the_page() -> None:
     assert settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["script-src"] == ["'self'"]
     assert "script-src 'self'" in browser().get("/account/login/")["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/api/token/verify/", "/.well-known/jwks.json", "/livez"])
+def test_a_program_has_no_session_even_if_it_brings_one(
+    path: str, people: People, signing_keys: None
+) -> None:
+    client = signed_in(people.sam)
+    key_ring.current()
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.post(path, "{}", "application/json") if "verify" in path else client.get(path)
+    assert not [query["sql"] for query in captured.captured_queries if "django_session" in query["sql"]]
+    assert "Cookie" not in answer.get("Vary", "")
+    assert not answer.cookies
+    assert [entry.actor_label for entry in Event.objects.filter(event=EventType.TOKEN_REFUSED)] in ([], [""])
