@@ -126,6 +126,10 @@ def _publish(algorithm: str, *, by: User | None, now: datetime.datetime) -> str:
         private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
     jwk = public_jwk(private.public_key(), algorithm)
     kid = jwk["kid"]
+    if kid.startswith(
+        "-"
+    ):  # revoke_signing_key would take it for an option, and an emergency is no time for that
+        return _publish(algorithm, by=by, now=now)
     der = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     key = SigningKey.objects.create(
         kid=kid,

@@ -164,6 +164,12 @@ def test_a_revocation_that_may_not_happen_changes_nothing_and_is_recorded(
     assert entry.additional_data == {"operation": "keys.revoke"}
 
 
+def test_no_key_is_called_what_a_command_takes_for_an_option(cast: People, now: datetime.datetime) -> None:
+    for _ in range(300):  # one thumbprint in 64 begins with a hyphen
+        keys.revoke(kid=key_ring.current().signer("ES256").kid, reason="test", by=None, now=now)
+    assert not SigningKey.objects.filter(kid__startswith="-").exists()
+
+
 def test_the_commands_do_what_the_operations_do(cast: People, capsys: pytest.CaptureFixture[str]) -> None:
     before = key_ring.current().signer("ES256").kid
     call_command("rotate_signing_keys", hurry=True, skip_wait=True, by="sam")
